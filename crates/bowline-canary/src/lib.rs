@@ -1,0 +1,1 @@
+//! Anytime-valid statistics of a rollout: e-processes, assignment, stages, verdicts, power.

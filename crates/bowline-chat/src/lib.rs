@@ -1,0 +1,1 @@
+//! The neutral chat request, response and stream, and the client dialects.

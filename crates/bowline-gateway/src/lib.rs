@@ -1,0 +1,1 @@
+//! The request path: layers, the upstream transport, routing, records.

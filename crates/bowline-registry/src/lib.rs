@@ -1,0 +1,1 @@
+//! Versions, environments, releases and the snapshot gateways serve from.

@@ -1,0 +1,1 @@
+//! The control role: API, rollout driver, snapshot service, console.

@@ -1,0 +1,1 @@
+//! Storage records and traits, with the contract suite that every implementation passes.

@@ -1,0 +1,1 @@
+//! Inference records to metrics and OTLP; the checks of the success contract.

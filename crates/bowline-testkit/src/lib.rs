@@ -1,0 +1,7 @@
+//! Builders, fakes and fixture loading for tests; a dev-dependency only.
+
+mod clock;
+mod fixtures;
+
+pub use clock::ManualClock;
+pub use fixtures::{conformance_data, workspace_root};
