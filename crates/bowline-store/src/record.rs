@@ -1,0 +1,200 @@
+use bowline_types::{
+    ApiKeyHash, Digest, EnvironmentName, KeyId, ProjectName, PromptName, RolloutId, Scope, SuccessContract, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The running configuration of a project: what is no part of a version (endpoints, secret references, routes, environments).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProjectRecord {
+    /// The project.
+    pub project: ProjectName,
+    /// The parsed project file, as JSON.
+    pub config: Value,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An immutable version of a prompt, addressed by its content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    /// The identity.
+    pub digest: Digest,
+    /// The closure, as JSON; its canonical encoding hashes to `digest`.
+    pub content: Value,
+}
+
+/// Where a version came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The Git commit, 40 or 64 hexadecimal digits; `None` outside a repository.
+    pub commit: Option<String>,
+    /// The author of the commit, `Name <email>`.
+    pub author: Option<String>,
+    /// Whether the working tree differed from the commit.
+    pub dirty: bool,
+}
+
+/// One release of a version of a prompt: that it was registered, when, by whom, from which commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationRecord {
+    /// The project.
+    pub project: ProjectName,
+    /// The prompt.
+    pub prompt: PromptName,
+    /// The version.
+    pub version: Digest,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Who released it.
+    pub actor: String,
+    /// When it was first registered from this commit.
+    pub at: Timestamp,
+}
+
+/// The state of an environment beside its pointers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRecord {
+    /// The environment.
+    pub scope: Scope,
+    /// Set while nothing may move.
+    pub freeze: Option<Freeze>,
+}
+
+/// Why and since when nothing may move in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Who froze it.
+    pub actor: String,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What is live: the version of one prompt in one environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PointerRecord {
+    /// The environment.
+    pub scope: Scope,
+    /// The prompt.
+    pub prompt: PromptName,
+    /// The version.
+    pub version: Digest,
+    /// The success contract that came with the release; no part of the version.
+    pub success: SuccessContract,
+    /// When the pointer was moved here.
+    pub moved_at: Timestamp,
+}
+
+/// A row of the append-only pointer log of an environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogRow {
+    /// The place in the log, growing; assigned by the store, 0 before.
+    pub sequence: u64,
+    /// The environment.
+    pub scope: Scope,
+    /// The prompt; `None` where the row is about the whole environment.
+    pub prompt: Option<PromptName>,
+    /// When.
+    pub at: Timestamp,
+    /// Who: a person, a CI job, or `verdict`.
+    pub actor: String,
+    /// What happened.
+    pub action: LogAction,
+    /// The version before.
+    pub from: Option<Digest>,
+    /// The version after.
+    pub to: Option<Digest>,
+    /// The rollout it belongs to.
+    pub rollout: Option<RolloutId>,
+    /// The commit of `to`, where known.
+    pub commit: Option<String>,
+    /// Why, in words.
+    pub why: String,
+    /// The numbers under it, as JSON.
+    pub evidence: Option<Value>,
+}
+
+/// What a row of the pointer log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogAction {
+    /// The pointer moved at once.
+    Moved,
+    /// A rollout started; the pointer stays.
+    RolloutStarted,
+    /// A rollout went on to its next stage.
+    StageAdvanced,
+    /// A rollout ended and the pointer moved to the candidate.
+    Promoted,
+    /// A rollout ended and the pointer stays; the candidate is quarantined.
+    RolledBack,
+    /// A person ended a rollout; the pointer stays.
+    Aborted,
+    /// A newer candidate took the place of a running rollout.
+    Superseded,
+    /// A rollout waits for a person: not decided, or its samples cannot be trusted.
+    Held,
+    /// A quarantined version was asked for and refused.
+    Refused,
+    /// A quarantine was lifted.
+    Retried,
+    /// The environment was frozen.
+    Frozen,
+    /// The environment was unfrozen.
+    Unfrozen,
+}
+
+/// A version that lost a rollout in an environment and is not released there again without `--retry`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineRecord {
+    /// The environment.
+    pub scope: Scope,
+    /// The prompt.
+    pub prompt: PromptName,
+    /// The version.
+    pub version: Digest,
+    /// The rollout it lost.
+    pub rollout: Option<RolloutId>,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// A virtual key of an application. The key itself is shown once and never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The id.
+    pub id: KeyId,
+    /// SHA-256 of the key.
+    pub hash: ApiKeyHash,
+    /// What people call it.
+    pub name: String,
+    /// The project it belongs to.
+    pub project: ProjectName,
+    /// The environment of a prompt reference that names none.
+    pub environment: EnvironmentName,
+    /// Environments that the key may name with `prompt:NAME@ENV`, beside its own.
+    pub environments: Vec<EnvironmentName>,
+    /// Whether the key may name versions with `prompt:NAME@sha256:…`.
+    pub versions: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stopped working.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Which rows of the pointer log to list, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter {
+    /// The environment.
+    pub scope: Scope,
+    /// Only this prompt (and rows about the whole environment).
+    pub prompt: Option<PromptName>,
+    /// Only rows before this place.
+    pub before: Option<u64>,
+    /// At most this many rows, and never more than [`crate::LIST_ROWS_MAX`].
+    pub limit: u32,
+}
