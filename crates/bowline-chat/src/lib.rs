@@ -1,1 +1,22 @@
-//! The neutral chat request, response and stream, and the client dialects.
+//! The neutral form of a chat call, and the dialects that clients speak.
+//!
+//! [`Request`], [`Response`] and [`StreamEvent`] are what the gateway works on between a client's dialect and a provider's
+//! wire format. What they do not model is kept as [`Opaque`]: it returns to its own dialect unchanged, and writing it into
+//! another one is a typed error. Everything here is pure: bytes and values in, bytes and values out.
+
+mod error;
+mod model_ref;
+mod opaque;
+mod request;
+mod response;
+mod stream;
+
+pub use error::{DecodeError, EncodeError, UpstreamError};
+pub use model_ref::{ModelRef, ModelRefError, Selector};
+pub use opaque::{Dialect, Opaque};
+pub use request::{
+    ImageSource, Message, Parameters, Part, Reasoning, ReasoningForm, Request, ResponseFormat, Role, Signature, Tool,
+    ToolCall, ToolChoice, ToolResult,
+};
+pub use response::{Choice, Finish, Response};
+pub use stream::StreamEvent;
