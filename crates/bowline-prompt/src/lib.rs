@@ -1,1 +1,10 @@
 //! Prompts as files: Dotprompt, strict checks, version closure and digest, the project file.
+//!
+//! Nothing here does IO: files come from a [`Source`], and what is wrong in them is a [`Diagnostic`] with its place.
+
+mod diagnostic;
+mod source;
+pub mod yaml;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity, Span, render as render_diagnostic};
+pub use source::{MemorySource, Source};
