@@ -1,0 +1,3 @@
+//! Integration tests of the providers and the price table.
+
+mod prices;
