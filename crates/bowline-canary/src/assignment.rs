@@ -67,10 +67,10 @@ mod tests {
         let check = |kind, value, expected| {
             assert_eq!(assignment(ROLLOUT, kind, value).position(), expected, "{kind} {value}");
         };
-        check(UnitKind::Conversation, "c-1", GOLDEN_0);
-        check(UnitKind::User, "c-1", GOLDEN_1);
-        check(UnitKind::User, "", GOLDEN_2);
-        check(UnitKind::Header, "żółw", GOLDEN_3);
+        check(UnitKind::Conversation, "c-1", 0xed7c_81a9_a5e5_10df);
+        check(UnitKind::User, "c-1", 0x378b_0d45_af43_61b2);
+        check(UnitKind::User, "", 0x3ca3_5a00_c934_768f);
+        check(UnitKind::Header, "żółw", 0xa965_2012_37dc_4c46);
     }
 
     #[test]

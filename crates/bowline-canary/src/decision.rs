@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::evalue::EValue;
 use crate::observation::Arms;
 use crate::plan::WhenUndecided;
+use crate::span;
+
+mod rule;
+
+pub use rule::decide;
+pub(crate) use rule::stage_blocker;
 
 /// What a decision needs to know besides the observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +106,10 @@ pub enum Reason {
     /// The rollout is too young for promotion.
     Duration {
         /// Its age.
-        #[serde(rename = "age_us", with = "micros")]
+        #[serde(rename = "age_us", with = "span::micros")]
         age: Duration,
         /// What it needs.
-        #[serde(rename = "needed_us", with = "micros")]
+        #[serde(rename = "needed_us", with = "span::micros")]
         needed: Duration,
     },
     /// The stage has too few known candidate units for the next one.
@@ -157,13 +163,13 @@ pub enum Reason {
     /// Nothing known was observed of the candidate.
     NoObservations {
         /// The age of the rollout.
-        #[serde(rename = "age_us", with = "micros")]
+        #[serde(rename = "age_us", with = "span::micros")]
         age: Duration,
     },
     /// The time of the plan is over.
     Expired {
         /// The time.
-        #[serde(rename = "max_duration_us", with = "micros")]
+        #[serde(rename = "max_duration_us", with = "span::micros")]
         max_duration: Duration,
     },
 }
@@ -266,17 +272,5 @@ fn whole_seconds(duration: Duration) -> String {
     format_duration(Duration::from_secs(duration.as_secs()))
 }
 
-/// Durations as whole microseconds in records.
-mod micros {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::Duration;
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(value.as_micros()).unwrap_or(u64::MAX))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_micros)
-    }
-}
+#[cfg(test)]
+mod tests;

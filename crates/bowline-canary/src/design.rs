@@ -87,6 +87,12 @@ impl Design {
         let promotion = Bets::new(plan.alpha.promote, 1.0 - plan.margin);
         Ok(Self { schema_version: Self::SCHEMA_VERSION, plan, baseline, assumed_rate, rollback, promotion, stages })
     }
+
+    /// Returns the success rate of a candidate that is worse by the plan's effect.
+    #[must_use]
+    pub fn worse_rate(&self) -> f64 {
+        bet::worse_rate(self.assumed_rate, &self.plan)
+    }
 }
 
 // === impl Bets ===

@@ -55,6 +55,12 @@ impl EValue {
         }
     }
 
+    /// Returns the evidence after a bet that multiplied it.
+    #[must_use]
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self::scaled(self.mantissa * factor, self.exponent)
+    }
+
     /// Returns whether the value is `threshold` or more.
     #[must_use]
     pub fn reaches(self, threshold: f64) -> bool {
@@ -64,7 +70,6 @@ impl EValue {
     /// Returns the common logarithm, for plots and people only: its last bits differ between platforms.
     #[must_use]
     pub fn log10(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "for display; an exponent beyond 2^53 is not reachable")]
         let exponent = self.exponent as f64;
         self.mantissa.log10() + exponent * std::f64::consts::LOG10_2
     }

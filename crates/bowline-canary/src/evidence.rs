@@ -111,7 +111,6 @@ impl ArmEvidence {
 }
 
 /// Returns a count as a float; exact below 2^53, which no log reaches.
-#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, and no log of units is that long")]
 pub(crate) const fn to_f64(count: u64) -> f64 {
     count as f64
 }

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use bowline_types::{format_duration, parse_duration};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use bowline_types::format_duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::share::Share;
+use crate::span;
 
 /// How a change reaches an environment: stages, gates and limits.
 ///
@@ -29,21 +30,21 @@ pub struct Plan {
     /// Units with a known value that each arm needs before promotion: at least 1. Default: 100.
     pub min_units: u64,
     /// The time a rollout runs before promotion. Default: 1h. Zero means none.
-    #[serde(with = "span")]
-    #[schemars(schema_with = "span::schema")]
+    #[serde(with = "span::text")]
+    #[schemars(schema_with = "span::text::schema")]
     pub min_duration: Duration,
     /// The window after the assignment of a unit in which its outcomes may arrive; then its value is frozen, and what has not
     /// come is unknown. Default: 30s.
-    #[serde(with = "span")]
-    #[schemars(schema_with = "span::schema")]
+    #[serde(with = "span::text")]
+    #[schemars(schema_with = "span::text::schema")]
     pub maturity: Duration,
     /// The time without any known candidate observation after which a rollout says that it has no data. Default: 1h.
-    #[serde(with = "span")]
-    #[schemars(schema_with = "span::schema")]
+    #[serde(with = "span::text")]
+    #[schemars(schema_with = "span::text::schema")]
     pub no_data_after: Duration,
     /// The time after which a rollout without a verdict ends inconclusive. Default: 7d.
-    #[serde(with = "span")]
-    #[schemars(schema_with = "span::schema")]
+    #[serde(with = "span::text")]
+    #[schemars(schema_with = "span::text::schema")]
     pub max_duration: Duration,
     /// What happens to a candidate that nothing was proved about in time. Default: hold.
     pub when_undecided: WhenUndecided,
@@ -180,29 +181,6 @@ fn within(holds: bool, field: &'static str, value: impl ToString, range: &'stati
 impl Default for Alpha {
     fn default() -> Self {
         Self { rollback: 0.05, promote: 0.05 }
-    }
-}
-
-/// Durations as `30s` in files.
-mod span {
-    use super::{
-        Deserialize, Deserializer, Duration, Schema, SchemaGenerator, Serializer, format_duration, json_schema,
-        parse_duration,
-    };
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_duration(*value))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let error =
-            || serde::de::Error::custom(format_args!("`{text}` is not a duration (expected `30s`, `5m`, `12h`, `7d`)"));
-        parse_duration(&text).ok_or_else(error)
-    }
-
-    pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["30s", "12h"] })
     }
 }
 

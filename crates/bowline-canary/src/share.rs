@@ -90,7 +90,7 @@ fn parse(text: &str) -> Option<Share> {
         if valid { text.parse::<u16>().ok() } else { None }
     };
     let part = digits(part, 2)? * if part.len() == 1 { 10 } else { 1 };
-    let points = digits(whole, 3)? * 100 + part;
+    let points = digits(whole, 3)?.checked_mul(100)?.checked_add(part)?;
     (1..=WHOLE).contains(&points).then_some(Share(points))
 }
 

@@ -40,12 +40,17 @@ pub(super) fn assumed_rate(baseline: Option<BaselineRate>) -> f64 {
     (to_f64(pass) + PRIOR_RATE * PRIOR_UNITS) / (to_f64(total) + PRIOR_UNITS)
 }
 
+/// Returns the rate of a candidate that is worse than `rate` by the plan's effect.
+pub(super) fn worse_rate(rate: f64, plan: &Plan) -> f64 {
+    // Where stable passes less often than the effect is large, the candidate still passes half as often.
+    (rate - plan.effect).max(rate / 2.0)
+}
+
 /// Returns the parameters of a stage.
 pub(super) fn stage(share: Share, rate: f64, plan: &Plan) -> StageDesign {
     let candidates = share.basis_points();
     let controls = ((Share::percent(100).basis_points() - candidates) / candidates).clamp(1, Design::CONTROLS_MAX);
-    // Where stable passes less often than the effect is large, the candidate still passes half as often.
-    let worse = (rate - plan.effect).max(rate / 2.0);
+    let worse = worse_rate(rate, plan);
     let payoffs = |candidate: f64| Payoffs::new(rate, candidate, controls);
     StageDesign {
         share,
