@@ -33,6 +33,9 @@ pub enum DecodeError {
     /// The value of `model` is no reference to a model or a prompt.
     #[error("`model` is not a reference to a model or a prompt")]
     ModelRef(#[source] crate::ModelRefError),
+    /// The answer reports a failure, in spite of its status.
+    #[error("the provider answered with an error")]
+    Upstream(#[source] UpstreamError),
     /// An event of a stream exceeds its bound.
     #[error("an event of the stream is larger than {bytes_max} bytes")]
     EventTooLarge {
@@ -97,7 +100,7 @@ impl DecodeError {
         match self {
             Self::DuplicateKey { key: path } | Self::Missing { path } | Self::Invalid { path, .. } => Some(path),
             Self::ModelRef(_) => Some("model"),
-            Self::Json(_) | Self::EventTooLarge { .. } => None,
+            Self::Json(_) | Self::Upstream(_) | Self::EventTooLarge { .. } => None,
         }
     }
 }
@@ -121,5 +124,29 @@ impl EncodeError {
             Self::Opaque { path, .. } | Self::Invalid { path, .. } => path,
             Self::Unsupported { parameter, .. } => parameter,
         }
+    }
+}
+
+/// Returns the kind of a failure of a provider that only its HTTP status tells.
+#[must_use]
+pub const fn kind_of_status(status: u16) -> ErrorKind {
+    match status {
+        401 | 403 => ErrorKind::UpstreamAuth,
+        408 | 504 => ErrorKind::UpstreamTimeout,
+        429 => ErrorKind::UpstreamRateLimited,
+        400..=499 => ErrorKind::UpstreamRejected,
+        500..=599 => ErrorKind::UpstreamUnavailable,
+        _ => ErrorKind::UpstreamInvalid,
+    }
+}
+
+/// Cuts a message of a provider to a length that fits a record; pages of HTML are not worth more.
+#[must_use]
+pub fn shortened(message: &str) -> String {
+    const CHARS_MAX: usize = 1000;
+    let message = message.trim();
+    match message.char_indices().nth(CHARS_MAX) {
+        None => message.to_owned(),
+        Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
     }
 }

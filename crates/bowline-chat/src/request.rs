@@ -258,9 +258,7 @@ impl Request {
     pub fn check_opaque(&self, to: Dialect) -> Result<(), EncodeError> {
         check(&self.opaque, "", to)?;
         for (index, message) in self.messages.iter().enumerate() {
-            let path = format!("messages[{index}]");
-            check(&message.opaque, &path, to)?;
-            check_parts(&message.content, &path, to)?;
+            check_message(message, &format!("messages[{index}]"), to)?;
         }
         for (index, tool) in self.tools.iter().enumerate() {
             let pieces = match tool {
@@ -271,6 +269,12 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// Checks that everything opaque in a message may be written in dialect `to`; `path` is where it stands.
+pub(crate) fn check_message(message: &Message, path: &str, to: Dialect) -> Result<(), EncodeError> {
+    check(&message.opaque, path, to)?;
+    check_parts(&message.content, path, to)
 }
 
 /// Checks that everything opaque in `parts` may be written in dialect `to`; `path` is where they stand.

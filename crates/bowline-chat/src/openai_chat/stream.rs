@@ -1,0 +1,5 @@
+mod decode;
+mod encode;
+
+pub use decode::stream_decoder;
+pub use encode::StreamEncoder;
