@@ -50,6 +50,9 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// What to do about it.
     pub hints: Vec<String>,
+    /// Whether the line is not shown, as it holds a secret.
+    #[serde(skip)]
+    pub line_hidden: bool,
 }
 
 /// Findings in the order they were made.
@@ -127,7 +130,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, file: String, message: String) -> Self {
-        Self { severity, code, message, file, span: None, label: None, hints: Vec::new() }
+        Self { severity, code, message, file, span: None, label: None, hints: Vec::new(), line_hidden: false }
     }
 
     /// Says where.
@@ -148,6 +151,13 @@ impl Diagnostic {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Keeps the line out of [`render`], as it holds a secret.
+    #[must_use]
+    pub const fn hide_line(mut self) -> Self {
+        self.line_hidden = true;
         self
     }
 
@@ -180,6 +190,7 @@ fn write_diagnostic(out: &mut String, diagnostic: &Diagnostic, source: Option<&s
         None => writeln!(out, "  --> {}", diagnostic.file)?,
         Some(span) => {
             writeln!(out, "  --> {}:{}:{}", diagnostic.file, span.start.line, span.start.column)?;
+            let source = if diagnostic.line_hidden { None } else { source };
             if let Some(line) = source.and_then(|text| text.lines().nth(span.start.line.saturating_sub(1))) {
                 write_excerpt(out, line, span, diagnostic.label.as_deref())?;
             }

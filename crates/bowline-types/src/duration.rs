@@ -1,4 +1,7 @@
+use std::borrow::Cow;
 use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer};
 
 /// Reads a duration: a whole number and one unit of `ms`, `s`, `m`, `h`, `d`, such as `30s`.
 ///
@@ -26,6 +29,30 @@ pub fn format_duration(duration: Duration) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     let fits = units.into_iter().find(|(size, _)| millis != 0 && millis.is_multiple_of(*size));
     fits.map_or_else(|| format!("{millis}ms"), |(size, unit)| format!("{}{unit}", millis / size))
+}
+
+/// Serialises a duration as text such as `30s`, for `#[serde(with = "bowline_types::duration_text")]`.
+pub mod duration_text {
+    use super::{Cow, Deserialize, Deserializer, Duration, Serializer, format_duration, parse_duration};
+
+    /// Writes the duration.
+    ///
+    /// # Errors
+    /// Fails where the serialiser does.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_duration(*duration))
+    }
+
+    /// Reads the duration.
+    ///
+    /// # Errors
+    /// Fails on anything but a whole number and a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let error =
+            || serde::de::Error::custom(format_args!("`{text}` is not a duration (expected `30s`, `5m`, `12h`, `7d`)"));
+        parse_duration(&text).ok_or_else(error)
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ mod usage;
 pub use arm::{Arm, Unit, UnitKind};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::{Digest, DigestParseError};
-pub use duration::{format_duration, parse_duration};
+pub use duration::{duration_text, format_duration, parse_duration};
 pub use error::{Actor, ErrorKind, ErrorSpec, chain};
 pub use id::{
     ApiKey, ApiKeyHash, ApiKeyParseError, IdParseError, InferenceId, InferenceToken, InstanceId, KeyId, OutcomeId,
