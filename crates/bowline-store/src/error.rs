@@ -35,7 +35,8 @@ pub enum Error {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The storage engine failed; nothing of the transaction was written.
+    /// The storage engine failed; nothing of the transaction is acknowledged. After a failed sync the store may hold it when
+    /// it is opened again, so what is repeated must carry the same ids.
     #[error("could not {operation}")]
     Engine {
         /// The operation, as a verb phrase.

@@ -6,7 +6,7 @@ use bowline_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{OutcomeRecord, SCHEMA_VERSION};
+use crate::{OutcomeRecord, OutcomeValue, SCHEMA_VERSION};
 
 /// One served call. Written once by a gateway; only its `feedback:` checks are revised later, by outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,8 +122,12 @@ impl InferenceRecord {
 
     /// Applies an outcome to the check `feedback:NAME`, where the contract has it.
     ///
-    /// Returns whether anything changed. A later outcome of the same name replaces an earlier one.
+    /// Returns whether anything changed. A later outcome of the same name replaces an earlier one; a text judges nothing, so it
+    /// replaces nothing.
     pub fn revise(&mut self, outcome: &OutcomeRecord) -> bool {
+        if matches!(outcome.value, OutcomeValue::Text(_)) {
+            return false;
+        }
         let Some(check) = self.checks.get_mut(&format!("feedback:{}", outcome.name)) else { return false };
         let result = outcome.value.result();
         std::mem::replace(check, result) != result

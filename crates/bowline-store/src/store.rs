@@ -49,6 +49,7 @@ pub trait Store: Send + Sync + 'static {
     fn observation_list(&self, rollout: RolloutId, from: u64) -> BoxFuture<'_, Vec<ObservationRecord>>;
     /// Lists the units of a rollout that are not yet counted and whose first inference started before `until`, by
     /// (start of that inference, unit), at most [`crate::LIST_ROWS_MAX`]. Fallbacks are left out: they are kept out of verdicts.
+    /// So are inferences without an arm.
     fn maturing_list(&self, rollout: RolloutId, until: Timestamp) -> BoxFuture<'_, Vec<Maturing>>;
     /// Lists the counters of lost records of a rollout.
     fn loss_list(&self, rollout: RolloutId) -> BoxFuture<'_, Vec<LossRecord>>;
@@ -63,7 +64,7 @@ pub trait Store: Send + Sync + 'static {
     fn inference_list(&self, filter: InferenceFilter) -> BoxFuture<'_, Vec<InferenceRecord>>;
     /// Lists the outcomes of an inference, oldest first.
     fn outcome_list(&self, inference: InferenceId) -> BoxFuture<'_, Vec<OutcomeRecord>>;
-    /// Summarises inferences from rollups.
+    /// Summarises inferences from rollups, by (prompt, version, rollout, arm), none first.
     fn summary_list(&self, filter: SummaryFilter) -> BoxFuture<'_, Vec<SummaryRow>>;
 
     /// Lists the keys of a project, revoked ones included, oldest first.

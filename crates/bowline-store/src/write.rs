@@ -56,13 +56,14 @@ pub enum Write {
     },
     /// Adds an inference; nothing where its id is known. Outcomes that came before it are applied.
     InferencePut(Box<InferenceRecord>),
-    /// Adds an outcome; nothing where its id is known. Applied to its inference now, or when that arrives.
+    /// Adds an outcome; nothing where its id is known. Applied to its inference now, or when that arrives; of several with one
+    /// name the latest by (time, id) counts, in whatever order they arrive.
     OutcomePut(OutcomeRecord),
     /// Raises a counter of lost records to the total given; never lowers it.
     LossPut(LossRecord),
-    /// Adds a key; its hash is unique.
+    /// Adds a key; its id and its hash are unique.
     KeyPut(KeyRecord),
-    /// Revokes a key; nothing where it is revoked.
+    /// Revokes a key, which must exist; nothing where it is revoked.
     KeyRevoke {
         /// The key.
         id: KeyId,
