@@ -1,0 +1,4 @@
+//! The store against its contract, in use, and when the disk fails.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod contract;
