@@ -196,8 +196,15 @@ mod tests {
     fn previews_are_repeatable_and_say_what_they_mean() {
         let plan = Plan { stages: vec!["50%".parse().unwrap()], ..Plan::default() };
         let preview = preview(&design(plan.clone()), Some(100.0));
-        assert_eq!(preview, super::preview(&design(plan), Some(100.0)));
+        println!("{}", preview.advice.join("\n"));
+        assert_eq!(preview, super::preview(&design(plan.clone()), Some(100.0)));
         assert!((1_000.0..1_500.0).contains(&preview.rollback.units.mean), "{preview:#?}");
         assert!(preview.advice[0].contains("A drop by 5.0 points is rolled back after"), "{preview:#?}");
+
+        let slow = super::preview(&design(plan), Some(2.0));
+        println!("{}", slow.advice.join("\n"));
+        assert!(slow.advice[2].starts_with("This plan cannot decide: within 7d at 2 units per hour"), "{slow:#?}");
+        let stored: Preview = serde_json::from_str(&serde_json::to_string(&slow).unwrap()).unwrap();
+        assert_eq!(stored.can_decide, slow.can_decide);
     }
 }

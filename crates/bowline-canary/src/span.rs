@@ -48,7 +48,6 @@ pub(crate) mod micros {
 
         use super::Duration;
 
-        #[expect(clippy::ref_option, reason = "serde's `with` hands out a reference to the field")]
         pub(crate) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
             value.map(super::whole).serialize(serializer)
         }
