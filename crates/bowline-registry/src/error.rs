@@ -1,0 +1,129 @@
+use bowline_types::{Digest, EnvironmentName, PromptName};
+
+/// The result of a registry operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a change was refused. Every text says what to do next, after `hint:`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The project file has no such environment.
+    #[error("environment `{environment}` is not in bowline.yaml\nhint: it declares {declared}")]
+    EnvironmentUnknown {
+        /// The environment asked for.
+        environment: EnvironmentName,
+        /// The environments that exist, joined.
+        declared: String,
+    },
+    /// The environment takes its versions from elsewhere.
+    #[error(
+        "environment `{environment}` takes its versions from `{source_name}`, not from `{given}`\nhint: change `environments.{environment}.source` in bowline.yaml, so that two authorities never fight"
+    )]
+    SourceRefused {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The source it declares.
+        source_name: String,
+        /// The source of this release.
+        given: String,
+    },
+    /// The working tree differs from its commit, and the environment is protected.
+    #[error(
+        "the working tree has uncommitted changes, and `{environment}` is protected\nhint: commit them, then release again"
+    )]
+    Dirty {
+        /// The environment.
+        environment: EnvironmentName,
+    },
+    /// The project is in no Git repository, and the environment is protected.
+    #[error(
+        "the project is not in a Git commit, and `{environment}` is protected\nhint: run `git init`, commit the project, then release again"
+    )]
+    NoCommit {
+        /// The environment.
+        environment: EnvironmentName,
+    },
+    /// The environment is frozen.
+    #[error("`{environment}` is frozen by {actor} ({why})\nhint: `bowline freeze {environment} --off` lifts it")]
+    Frozen {
+        /// The environment.
+        environment: EnvironmentName,
+        /// Who froze it.
+        actor: String,
+        /// Why.
+        why: String,
+    },
+    /// The environment has no such prompt.
+    #[error("`{environment}` serves no prompt `{prompt}`\nhint: `bowline env list` shows what it serves")]
+    PromptUnknown {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The prompt.
+        prompt: PromptName,
+    },
+    /// The prompt has never been at another version in this environment.
+    #[error(
+        "`{prompt}` has no earlier version in `{environment}`\nhint: `bowline env log {environment} {prompt}` shows where it has been"
+    )]
+    NothingBefore {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The prompt.
+        prompt: PromptName,
+    },
+    /// The version has never been in this environment.
+    #[error(
+        "version {version} of `{prompt}` has never been in `{environment}`\nhint: `bowline env log {environment} {prompt}` shows where it has been"
+    )]
+    VersionUnknown {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The prompt.
+        prompt: PromptName,
+        /// The version asked for.
+        version: String,
+    },
+    /// A version does not hash to the digest it was sent with.
+    #[error(
+        "version of `{prompt}` hashes to {computed}, not to {given}\nhint: the client and the control role run different versions of Bowline; upgrade the older one"
+    )]
+    DigestMismatch {
+        /// The prompt.
+        prompt: PromptName,
+        /// The digest sent.
+        given: Digest,
+        /// The digest computed here.
+        computed: Digest,
+    },
+    /// The rollout has ended.
+    #[error("rollout {number} has ended: {state}\nhint: `bowline rollout explain {number}` says why")]
+    RolloutEnded {
+        /// The number.
+        number: u64,
+        /// Its state.
+        state: &'static str,
+    },
+    /// The plan of a rollout is not valid.
+    #[error(
+        "the rollout plan of `{prompt}` is not valid: {reason}\nhint: see `environments.{environment}.rollout` in bowline.yaml and `bowline.rollout` in the prompt"
+    )]
+    PlanInvalid {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The prompt.
+        prompt: PromptName,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A stored document cannot be read.
+    #[error("a stored {noun} cannot be read")]
+    Corrupt {
+        /// The noun.
+        noun: &'static str,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The store failed.
+    #[error("could not use the store")]
+    Store(#[from] bowline_store::Error),
+}
