@@ -10,6 +10,7 @@ mod fields;
 mod json_frames;
 mod model_ref;
 mod note;
+mod object;
 mod opaque;
 pub mod openai_chat;
 mod request;
@@ -23,6 +24,7 @@ pub use error::{DecodeError, EncodeError, UpstreamError, kind_of_status, shorten
 pub use fields::Fields;
 pub use model_ref::{ModelRef, ModelRefError, Selector};
 pub use note::Note;
+pub use object::Object;
 pub use opaque::{Dialect, Opaque};
 pub use request::{
     ImageSource, Message, Parameters, Part, Reasoning, ReasoningForm, Request, ResponseFormat, Role, Signature, Tool,

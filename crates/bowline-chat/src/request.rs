@@ -278,19 +278,15 @@ pub(crate) fn check_message(message: &Message, path: &str, to: Dialect) -> Resul
 }
 
 /// Checks that everything opaque in `parts` may be written in dialect `to`; `path` is where they stand.
-pub(crate) fn check_parts(parts: &[Part], path: &str, to: Dialect) -> Result<(), EncodeError> {
+fn check_parts(parts: &[Part], path: &str, to: Dialect) -> Result<(), EncodeError> {
     for (index, part) in parts.iter().enumerate() {
         let path = format!("{path}.content[{index}]");
         match part {
-            Part::Text { opaque, .. } | Part::Image { opaque, .. } => check(opaque, &path, to)?,
-            Part::ToolCall(call) => check(&call.opaque, &path, to)?,
-            Part::Reasoning(reasoning) => check(&reasoning.opaque, &path, to)?,
-            Part::ToolResult(result) => {
-                check(&result.opaque, &path, to)?;
-                check_parts(&result.content, &path, to)?;
-            }
             Part::Opaque(opaque) => check(std::slice::from_ref(opaque), &path, to)?,
-            Part::Refusal(_) => {}
+            part => check(part.opaque(), &path, to)?,
+        }
+        if let Part::ToolResult(result) = part {
+            check_parts(&result.content, &path, to)?;
         }
     }
     Ok(())
@@ -353,6 +349,18 @@ impl Part {
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into(), signature: None, opaque: Vec::new() }
+    }
+
+    /// Returns the fields of the part that are not modelled; none for a part that is opaque as a whole.
+    #[must_use]
+    pub fn opaque(&self) -> &[Opaque] {
+        match self {
+            Self::Text { opaque, .. } | Self::Image { opaque, .. } => opaque,
+            Self::ToolCall(call) => &call.opaque,
+            Self::ToolResult(result) => &result.opaque,
+            Self::Reasoning(reasoning) => &reasoning.opaque,
+            Self::Refusal(_) | Self::Opaque(_) => &[],
+        }
     }
 
     /// Returns an image: a `data:` URL becomes [`ImageSource::Data`], anything else stays an address.

@@ -1,6 +1,6 @@
 use bowline_types::TokenUsage;
 
-use crate::request::{check_parts, plain_text};
+use crate::request::plain_text;
 use crate::{Dialect, EncodeError, Opaque, Part};
 
 /// A whole answer.
@@ -59,15 +59,39 @@ impl Response {
         self.choices.first().map(|choice| plain_text(&choice.content)).unwrap_or_default()
     }
 
-    /// Checks that the content of every choice may be written in dialect `to`. Metadata is not looked at.
+    /// Checks that the content of every choice may be written in dialect `to`.
+    ///
+    /// Only whole parts count. What a provider adds to a part that is modelled is metadata, so that a new field of a provider
+    /// does not cost every answer; see [`Choice::metadata`].
     ///
     /// # Errors
     /// Names the first part that belongs to another dialect.
     pub fn check_opaque(&self, to: Dialect) -> Result<(), EncodeError> {
         for choice in &self.choices {
-            check_parts(&choice.content, &format!("choices[{}]", choice.index), to)?;
+            for (index, part) in choice.content.iter().enumerate() {
+                if let Part::Opaque(opaque) = part
+                    && opaque.dialect != to
+                {
+                    let path = format!("choices[{}].content[{index}]", choice.index);
+                    return Err(EncodeError::Opaque { path, from: opaque.dialect, to });
+                }
+            }
         }
         Ok(())
+    }
+}
+
+// === impl Choice ===
+
+impl Choice {
+    /// Returns the metadata of the choice and of its parts that dialect `of` cannot say where it stood.
+    #[must_use]
+    pub fn metadata(&self, of: Dialect) -> Vec<Opaque> {
+        let of_parts = self.content.iter().enumerate().flat_map(|(index, part)| {
+            let at = move |piece: &Opaque| Opaque { path: format!("/content/{index}{}", piece.path), ..piece.clone() };
+            part.opaque().iter().map(at)
+        });
+        self.opaque.iter().cloned().chain(of_parts).filter(|piece| piece.dialect != of).collect()
     }
 }
 

@@ -2,8 +2,8 @@ use serde_json::{Map, Value, json};
 
 use super::DIALECT;
 use crate::{
-    DecodeError, Dialect, EncodeError, Fields, Message, Note, Opaque, Part, Reasoning, ReasoningForm, Role, Signature,
-    ToolCall, ToolResult,
+    DecodeError, Dialect, EncodeError, Fields, Message, Note, Object, Opaque, Part, Reasoning, ReasoningForm, Role,
+    Signature, ToolCall, ToolResult,
 };
 
 // === Reading ===
@@ -44,6 +44,10 @@ fn decode_tool_message(mut fields: Fields) -> Result<Message, DecodeError> {
 pub(super) fn decode_message_content(fields: &mut Fields) -> Result<Vec<Part>, DecodeError> {
     let mut signatures = take_signatures(fields);
     let mut parts = Vec::new();
+    parts.extend(signatures.redacted.take().map(|signature| {
+        let form = ReasoningForm::RedactedThinking;
+        Part::Reasoning(Reasoning { text: String::new(), signature: Some(signature), form, opaque: Vec::new() })
+    }));
     parts.extend(take_reasoning(fields, signatures.anthropic.take()).map(Part::Reasoning));
     parts.extend(decode_content(fields)?);
     if let Some(signature) = signatures.google.take() {
@@ -74,6 +78,7 @@ pub(super) fn decode_message_content(fields: &mut Fields) -> Result<Vec<Part>, D
 struct Signatures {
     google: Option<Signature>,
     anthropic: Option<Signature>,
+    redacted: Option<Signature>,
 }
 
 fn take_signatures(fields: &mut Fields) -> Signatures {
@@ -89,6 +94,7 @@ fn take_signatures(fields: &mut Fields) -> Signatures {
     };
     found.google = take("google", "thought_signature", Dialect::Gemini);
     found.anthropic = take("anthropic", "signature", Dialect::AnthropicMessages);
+    found.redacted = take("anthropic", "redacted", Dialect::AnthropicMessages);
     if !extra.is_empty() {
         fields.put_back("extra_content", extra.into_value());
     }
@@ -247,17 +253,13 @@ fn encode_tool_result(result: &ToolResult, path: &str, notes: &mut Vec<Note>) ->
     for part in &result.content {
         said.part(part);
     }
-    let mut fields = Map::new();
-    fields.insert("role".to_owned(), "tool".into());
-    fields.insert("tool_call_id".to_owned(), result.call_id.as_str().into());
-    if let Some(name) = &result.name {
-        fields.insert("name".to_owned(), name.as_str().into());
-    }
-    fields.insert("content".to_owned(), said.content());
-    for opaque in &result.opaque {
-        opaque.restore(&mut fields);
-    }
-    Value::Object(fields)
+    Object::new()
+        .with("role", "tool")
+        .with("tool_call_id", result.call_id.as_str())
+        .with_some("name", result.name.as_deref())
+        .with("content", said.content())
+        .with_opaque(DIALECT, &result.opaque)
+        .into()
 }
 
 /// What one message says, sorted into its fields.
@@ -281,11 +283,13 @@ impl Said {
     pub(super) fn part(&mut self, part: &Part) {
         match part {
             Part::Text { text, opaque, .. } => {
-                self.content.push(restored(json!({"type": "text", "text": text}), opaque));
+                let fields = Object::new().with("type", "text").with("text", text.as_str());
+                self.content.push(fields.with_opaque(DIALECT, opaque).into());
             }
             Part::Image { source, opaque } => {
-                self.content
-                    .push(restored(json!({"type": "image_url", "image_url": {"url": source.to_url()}}), opaque));
+                let image = json!({"url": source.to_url()});
+                let fields = Object::new().with("type", "image_url").with("image_url", image);
+                self.content.push(fields.with_opaque(DIALECT, opaque).into());
             }
             Part::Refusal(text) => self.refusal.get_or_insert_default().push_str(text),
             Part::ToolCall(call) => self.tool_calls.push(encode_tool_call(call)),
@@ -311,7 +315,10 @@ impl Said {
     pub(super) fn signature(&mut self, part: &Part) {
         match part {
             Part::Text { signature: Some(signature), .. } => sign(&mut self.signed, signature),
-            Part::Reasoning(Reasoning { signature: Some(signature), .. }) => sign(&mut self.signed, signature),
+            Part::Reasoning(Reasoning { signature: Some(signature), form, .. }) => {
+                let redacted = *form == ReasoningForm::RedactedThinking;
+                sign_as(&mut self.signed, signature, if redacted { "redacted" } else { "signature" });
+            }
             Part::ToolCall(ToolCall { signature: Some(signature), .. }) => {
                 if let Some(Value::Object(call)) = self.tool_calls.last_mut() {
                     sign(call, signature);
@@ -337,48 +344,35 @@ impl Said {
 
     /// Returns the message.
     fn into_message(mut self, role: &str, opaque: &[Opaque]) -> Value {
-        let mut fields = Map::new();
-        fields.insert("role".to_owned(), role.into());
         let content = if self.content.is_empty() { Value::Null } else { self.content() };
-        fields.insert("content".to_owned(), content);
-        fields.extend(self.reasoning);
-        fields.extend(self.refusal.map(|text| ("refusal".to_owned(), text.into())));
+        let mut fields = Object::new().with("role", role).with("content", content);
+        fields.fields().extend(self.reasoning);
+        fields.set_some("refusal", self.refusal);
         if !self.tool_calls.is_empty() {
-            fields.insert("tool_calls".to_owned(), self.tool_calls.into());
+            fields.set("tool_calls", self.tool_calls);
         }
-        fields.extend(self.signed);
-        for opaque in opaque {
-            opaque.restore(&mut fields);
-        }
-        Value::Object(fields)
+        fields.fields().extend(self.signed);
+        fields.with_opaque(DIALECT, opaque).into()
     }
 }
 
 fn encode_tool_call(call: &ToolCall) -> Value {
     let function = json!({"name": call.name, "arguments": call.arguments});
-    restored(json!({"id": call.id, "type": "function", "function": function}), &call.opaque)
+    let fields = Object::new().with("id", call.id.as_str()).with("type", "function").with("function", function);
+    fields.with_opaque(DIALECT, &call.opaque).into()
 }
 
 /// Writes a signature into `extra_content` of a wire object.
 pub(super) fn sign(fields: &mut Map<String, Value>, signature: &Signature) {
-    let (vendor, key) = match signature.issuer {
-        Dialect::Gemini => ("google", "thought_signature"),
-        Dialect::AnthropicMessages => ("anthropic", "signature"),
+    sign_as(fields, signature, "signature");
+}
+
+fn sign_as(fields: &mut Map<String, Value>, signature: &Signature, anthropic_key: &str) {
+    let path = match signature.issuer {
+        Dialect::Gemini => "/extra_content/google/thought_signature".to_owned(),
+        Dialect::AnthropicMessages => format!("/extra_content/anthropic/{anthropic_key}"),
         // OpenAI Chat has no signatures.
         Dialect::OpenAiChat => return,
     };
-    let extra = fields.entry("extra_content").or_insert_with(|| json!({}));
-    if let Value::Object(extra) = extra {
-        extra.insert(vendor.to_owned(), json!({key: signature.value}));
-    }
-}
-
-/// Writes opaque pieces back into the wire object of their node.
-pub(super) fn restored(mut value: Value, opaque: &[Opaque]) -> Value {
-    if let Value::Object(fields) = &mut value {
-        for opaque in opaque {
-            opaque.restore(fields);
-        }
-    }
-    value
+    Opaque { dialect: signature.issuer, path, raw: signature.value.as_str().into() }.restore(fields);
 }

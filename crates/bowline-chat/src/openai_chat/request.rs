@@ -1,9 +1,10 @@
 use serde_json::{Map, Value, json};
 
 use super::DIALECT;
-use super::message::{decode_message, encode_messages, restored};
+use super::message::{decode_message, encode_messages};
 use crate::{
-    DecodeError, EncodeError, Fields, ModelRef, Note, Opaque, Parameters, Request, ResponseFormat, Tool, ToolChoice,
+    DecodeError, EncodeError, Fields, ModelRef, Note, Object, Opaque, Parameters, Request, ResponseFormat, Tool,
+    ToolChoice,
 };
 
 /// What a client of Bowline sends: a chat request whose `model` may name a prompt.
@@ -176,60 +177,28 @@ fn take_response_format(fields: &mut Fields, opaque: &mut Vec<Opaque>) -> Option
 /// The request holds something that this dialect cannot say.
 pub fn encode_request(request: &Request, model: &str, notes: &mut Vec<Note>) -> Result<Value, EncodeError> {
     request.check_opaque(DIALECT)?;
-    let mut body = Map::new();
-    body.insert("model".to_owned(), model.into());
-    body.insert("messages".to_owned(), encode_messages(&request.messages, notes)?.into());
-    encode_parameters(&request.parameters, &mut body);
-    if !request.tools.is_empty() {
-        body.insert("tools".to_owned(), request.tools.iter().map(encode_tool).collect());
-    }
-    if let Some(choice) = &request.tool_choice {
-        body.insert("tool_choice".to_owned(), encode_tool_choice(choice));
-    }
-    if let Some(parallel) = request.parallel_tool_calls {
-        body.insert("parallel_tool_calls".to_owned(), parallel.into());
-    }
-    if let Some(format) = &request.response_format {
-        body.insert("response_format".to_owned(), encode_response_format(format));
-    }
-    if let Some(user) = &request.user {
-        body.insert("user".to_owned(), user.as_str().into());
-    }
+    let list = |items: Vec<Value>| if items.is_empty() { None } else { Some(items) };
+    let mut body = Object::new()
+        .with("model", model)
+        .with("messages", encode_messages(&request.messages, notes)?)
+        .with_some("max_completion_tokens", request.parameters.max_output_tokens)
+        .with_some("temperature", request.parameters.temperature)
+        .with_some("top_p", request.parameters.top_p)
+        .with_some("top_k", request.parameters.top_k)
+        .with_some("stop", list(request.parameters.stop.iter().map(|text| text.as_str().into()).collect()))
+        .with_some("seed", request.parameters.seed)
+        .with_some("presence_penalty", request.parameters.presence_penalty)
+        .with_some("frequency_penalty", request.parameters.frequency_penalty)
+        .with_some("n", request.parameters.choices)
+        .with_some("tools", list(request.tools.iter().map(encode_tool).collect()))
+        .with_some("tool_choice", request.tool_choice.as_ref().map(encode_tool_choice))
+        .with_some("parallel_tool_calls", request.parallel_tool_calls)
+        .with_some("response_format", request.response_format.as_ref().map(encode_response_format))
+        .with_some("user", request.user.as_deref());
     if request.stream {
-        body.insert("stream".to_owned(), true.into());
-        body.insert("stream_options".to_owned(), json!({"include_usage": true}));
+        body = body.with("stream", true).with("stream_options", json!({"include_usage": true}));
     }
-    for opaque in &request.opaque {
-        opaque.restore(&mut body);
-    }
-    Ok(Value::Object(body))
-}
-
-fn encode_parameters(parameters: &Parameters, body: &mut Map<String, Value>) {
-    let Parameters {
-        max_output_tokens,
-        temperature,
-        top_p,
-        top_k,
-        stop,
-        seed,
-        presence_penalty,
-        frequency_penalty,
-        choices,
-    } = parameters;
-    let stop = if stop.is_empty() { None } else { Some(stop.as_slice().into()) };
-    let fields = [
-        ("max_completion_tokens", max_output_tokens.map(Value::from)),
-        ("temperature", temperature.map(Value::from)),
-        ("top_p", top_p.map(Value::from)),
-        ("top_k", top_k.map(Value::from)),
-        ("stop", stop),
-        ("seed", seed.map(Value::from)),
-        ("presence_penalty", presence_penalty.map(Value::from)),
-        ("frequency_penalty", frequency_penalty.map(Value::from)),
-        ("n", choices.map(Value::from)),
-    ];
-    body.extend(fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    Ok(body.with_opaque(DIALECT, &request.opaque).into())
 }
 
 fn encode_tool(tool: &Tool) -> Value {
@@ -239,12 +208,12 @@ fn encode_tool(tool: &Tool) -> Value {
             (name, description, parameters, strict, opaque)
         }
     };
-    let mut function = Map::new();
-    function.insert("name".to_owned(), name.as_str().into());
-    function.extend(description.as_ref().map(|text| ("description".to_owned(), text.as_str().into())));
-    function.extend(parameters.as_ref().map(|schema| ("parameters".to_owned(), schema.clone())));
-    function.extend(strict.map(|strict| ("strict".to_owned(), strict.into())));
-    restored(json!({"type": "function", "function": function}), opaque)
+    let function = Object::new()
+        .with("name", name.as_str())
+        .with_some("description", description.as_deref())
+        .with_some("parameters", parameters.clone())
+        .with_some("strict", *strict);
+    Object::new().with("type", "function").with("function", function).with_opaque(DIALECT, opaque).into()
 }
 
 fn encode_tool_choice(choice: &ToolChoice) -> Value {
@@ -261,11 +230,12 @@ fn encode_response_format(format: &ResponseFormat) -> Value {
         ResponseFormat::Text => json!({"type": "text"}),
         ResponseFormat::JsonObject => json!({"type": "json_object"}),
         ResponseFormat::JsonSchema { name, schema, strict } => {
-            let mut body = Map::new();
             // The API wants a name; it is a label for the model only.
-            body.insert("name".to_owned(), name.as_deref().unwrap_or("answer").into());
-            body.insert("schema".to_owned(), schema.clone());
-            body.extend(strict.map(|strict| ("strict".to_owned(), strict.into())));
+            let body = Object::new()
+                .with("name", name.as_deref().unwrap_or("answer"))
+                .with("schema", schema.clone())
+                .with_some("strict", *strict);
+            let body = Value::from(body);
             json!({"type": "json_schema", "json_schema": body})
         }
     }

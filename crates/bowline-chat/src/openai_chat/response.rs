@@ -6,7 +6,7 @@ use super::DIALECT;
 use super::error::decode_error_object;
 use super::message::{Said, decode_message_content};
 use super::usage::{decode_usage, encode_usage};
-use crate::{Choice, DecodeError, EncodeError, Fields, Finish, Opaque, Part, Response};
+use crate::{Choice, DecodeError, EncodeError, Fields, Finish, Object, Opaque, Part, Response};
 
 /// What an answer is called toward the client; the gateway knows it, whatever the provider said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,17 +83,17 @@ pub(super) fn decode_finish(reason: &str, refused: bool) -> Finish {
 /// The content holds an opaque piece of another dialect.
 pub fn encode_response(response: &Response, envelope: &Envelope) -> Result<Value, EncodeError> {
     response.check_opaque(DIALECT)?;
-    let mut body = Map::new();
-    body.insert("id".to_owned(), envelope.id.as_str().into());
-    body.insert("object".to_owned(), "chat.completion".into());
-    body.insert("created".to_owned(), envelope.created.into());
-    body.insert("model".to_owned(), envelope.model.as_str().into());
-    body.insert("choices".to_owned(), response.choices.iter().map(|choice| encode_choice(choice, envelope)).collect());
-    if !response.usage.is_empty() {
-        body.insert("usage".to_owned(), encode_usage(&response.usage));
-    }
+    let choices: Vec<Value> = response.choices.iter().map(|choice| encode_choice(choice, envelope)).collect();
+    let usage = Some(&response.usage).filter(|usage| !usage.is_empty());
+    let mut body = Object::new()
+        .with("id", envelope.id.as_str())
+        .with("object", "chat.completion")
+        .with("created", envelope.created)
+        .with("model", envelope.model.as_str())
+        .with("choices", choices)
+        .with_some("usage", usage.map(encode_usage));
     restore_metadata(&response.opaque, &mut body);
-    Ok(Value::Object(body))
+    Ok(body.into())
 }
 
 fn encode_choice(choice: &Choice, envelope: &Envelope) -> Value {
@@ -111,12 +111,13 @@ fn encode_choice(choice: &Choice, envelope: &Envelope) -> Value {
         calls += u32::from(matches!(part, Part::ToolCall(_)));
     }
     let refused = choice.content.iter().any(|part| matches!(part, Part::Refusal(_)));
-    let mut fields = Map::new();
-    fields.insert("index".to_owned(), choice.index.into());
-    fields.insert("message".to_owned(), said.into_answer());
-    fields.insert("finish_reason".to_owned(), encode_finish(&choice.finish, refused).into());
-    restore_metadata(&choice.opaque, &mut fields);
-    Value::Object(fields)
+    let mut fields = Object::new()
+        .with("index", choice.index)
+        .with("message", said.into_answer())
+        .with("finish_reason", encode_finish(&choice.finish, refused))
+        .with_opaque(DIALECT, &choice.opaque);
+    restore_metadata(&choice.metadata(DIALECT), &mut fields);
+    fields.into()
 }
 
 /// Returns the id of a tool call for which the provider gave none; clients cannot answer a call without.
@@ -136,16 +137,13 @@ pub(super) fn encode_finish(finish: &Finish, refused: bool) -> &str {
 }
 
 /// Writes metadata: of this dialect where it stood, of others under `provider_fields`.
-pub(super) fn restore_metadata(opaque: &[Opaque], fields: &mut Map<String, Value>) {
+pub(super) fn restore_metadata(opaque: &[Opaque], fields: &mut Object) {
+    fields.restore(DIALECT, opaque);
     let mut foreign: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for opaque in opaque {
-        if opaque.dialect == DIALECT {
-            opaque.restore(fields);
-        } else {
-            opaque.restore(foreign.entry(opaque.dialect.as_str()).or_default());
-        }
+    for opaque in opaque.iter().filter(|opaque| opaque.dialect != DIALECT) {
+        opaque.restore(foreign.entry(opaque.dialect.as_str()).or_default());
     }
     if !foreign.is_empty() {
-        fields.insert("provider_fields".to_owned(), json!(foreign));
+        fields.set("provider_fields", json!(foreign));
     }
 }

@@ -7,7 +7,7 @@ use crate::openai_chat::error::error_body;
 use crate::openai_chat::message::sign;
 use crate::openai_chat::response::{Envelope, call_id, encode_finish, restore_metadata};
 use crate::openai_chat::usage::encode_usage;
-use crate::{EncodeError, Signature, StreamEvent};
+use crate::{EncodeError, Object, Signature, StreamEvent};
 
 /// Writes a streamed answer for a client: chunks, and `[DONE]` at the end.
 ///
@@ -57,12 +57,11 @@ impl StreamEncoder {
                 let refused = self.choices.get(choice).is_some_and(|state| state.refused);
                 let reason = encode_finish(finish, refused).to_owned();
                 self.open(*choice, out);
-                self.chunk(json!([{"index": choice, "delta": {}, "finish_reason": reason}]), Map::new(), out);
+                self.chunk(json!([{"index": choice, "delta": {}, "finish_reason": reason}]), Object::new(), out);
             }
             StreamEvent::Usage(usage) => {
                 if self.include_usage {
-                    let usage = Map::from_iter([("usage".to_owned(), encode_usage(usage))]);
-                    self.chunk(json!([]), usage, out);
+                    self.chunk(json!([]), Object::new().with("usage", encode_usage(usage)), out);
                 }
             }
             StreamEvent::Opaque { choice, opaque } => {
@@ -74,7 +73,7 @@ impl StreamEncoder {
                 self.delta(*choice, json!({key: [opaque.raw]}), out);
             }
             StreamEvent::Metadata(opaque) => {
-                let mut fields = Map::new();
+                let mut fields = Object::new();
                 restore_metadata(std::slice::from_ref(opaque), &mut fields);
                 self.chunk(json!([]), fields, out);
             }
@@ -107,7 +106,7 @@ impl StreamEncoder {
 
     fn delta(&mut self, choice: u32, delta: Value, out: &mut Vec<u8>) {
         self.open(choice, out);
-        self.chunk(json!([{"index": choice, "delta": delta, "finish_reason": null}]), Map::new(), out);
+        self.chunk(json!([{"index": choice, "delta": delta, "finish_reason": null}]), Object::new(), out);
     }
 
     /// Writes the first chunk of a choice once.
@@ -115,19 +114,19 @@ impl StreamEncoder {
         if let std::collections::btree_map::Entry::Vacant(entry) = self.choices.entry(choice) {
             entry.insert(ChoiceState::default());
             let delta = json!({"role": "assistant", "content": ""});
-            self.chunk(json!([{"index": choice, "delta": delta, "finish_reason": null}]), Map::new(), out);
+            self.chunk(json!([{"index": choice, "delta": delta, "finish_reason": null}]), Object::new(), out);
         }
     }
 
-    fn chunk(&self, choices: Value, more: Map<String, Value>, out: &mut Vec<u8>) {
-        let mut chunk = Map::new();
-        chunk.insert("id".to_owned(), self.envelope.id.as_str().into());
-        chunk.insert("object".to_owned(), "chat.completion.chunk".into());
-        chunk.insert("created".to_owned(), self.envelope.created.into());
-        chunk.insert("model".to_owned(), self.envelope.model.as_str().into());
-        chunk.insert("choices".to_owned(), choices);
-        chunk.extend(more);
-        write(&Value::Object(chunk), out);
+    fn chunk(&self, choices: Value, more: Object, out: &mut Vec<u8>) {
+        let mut chunk = Object::new()
+            .with("id", self.envelope.id.as_str())
+            .with("object", "chat.completion.chunk")
+            .with("created", self.envelope.created)
+            .with("model", self.envelope.model.as_str())
+            .with("choices", choices);
+        chunk.fields().extend(more.into_map());
+        write(&chunk.into(), out);
     }
 }
 
