@@ -2,18 +2,29 @@
 //!
 //! Nothing here does IO: files come from a [`Source`], and what is wrong in them is a [`Diagnostic`] with its place.
 
+pub mod conformance;
 mod diagnostic;
+mod input_schema;
+pub mod picoschema;
 mod project;
+mod prompt;
+mod render;
 mod source;
+mod template;
 mod version;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity, Span, render as render_diagnostic};
-pub use source::{MemorySource, Source};
+pub use input_schema::{InputSchema, SchemaError, VariableError, compile_schema};
 pub use project::{
     BaseUrl, ContentCapture, EndpointOverride, Environment, EnvironmentSource, HttpUrl, Model, Otlp, Project, Provider,
     ProviderKind, RolloutPolicy, Target, Telemetry, UrlError,
 };
+pub use prompt::{Extension, InputSection, OutputSection, ParsedPrompt, PromptFile, Spanned, ToolDefinition};
+pub use render::{Media, Message, Part, Role, ToolRequest, ToolResponse};
+pub use source::{MemorySource, Source};
+pub use template::{CompileError, CompiledTemplate, Missing, RenderError, RenderInput};
 pub use version::{
-    ModelConfig, ModelIdentity, OutputFormat, Version, VersionInput, VersionModel, VersionOutput, VersionTool, canonical_json,
+    ModelConfig, ModelIdentity, OutputFormat, Version, VersionInput, VersionModel, VersionOutput, VersionTool,
+    canonical_json,
 };

@@ -87,7 +87,12 @@ fn what_does_not_decode_is_told_at_its_place() {
         assert_eq!((error.span, error.message.as_str()), (Some(span), message));
         assert!(error.hints.concat().contains(hint), "{:?}", error.hints);
     };
-    check("a:\n  kind: openai\n  retry: 1\n", Span::on_line(3, 3, 5), "unknown key `retry`", "did you mean `retries`?");
+    check(
+        "a:\n  kind: openai\n  retrie: 1\n",
+        Span::on_line(3, 3, 6),
+        "unknown key `retrie`",
+        "did you mean `retries`?",
+    );
     check("a:\n  kind: openia\n", Span::on_line(2, 9, 6), "unknown value `openia`", "did you mean `openai`?");
     check("a: {kind: openai, retries: -1}", Span::on_line(1, 28, 2), "invalid value: integer `-1`, expected u8", "");
     check("a: {kind: openai, url: 7}", Span::on_line(1, 24, 1), "expected a string, found integer `7`", "");
