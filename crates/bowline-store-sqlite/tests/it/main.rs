@@ -2,3 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod contract;
+#[cfg(target_os = "linux")]
+mod fault;
+mod samples;
