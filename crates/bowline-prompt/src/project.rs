@@ -15,7 +15,7 @@ use bowline_types::{EnvironmentName, ModelAlias, ProjectName, ProviderName, Secr
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub(crate) use read::Reading;
+pub(crate) use read::{Reading, check_plan, quoted};
 pub use url::{BaseUrl, HttpUrl, UrlError};
 
 use crate::version::ModelIdentity;
