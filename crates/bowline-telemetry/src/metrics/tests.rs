@@ -1,0 +1,84 @@
+use bowline_store::RolloutState;
+use bowline_testkit::ManualClock;
+use bowline_types::ErrorKind;
+
+use super::*;
+use crate::testing::{record, record_of};
+
+/// Sorts the series within each family, as their order is that of a hash map, and leaves out the finite buckets.
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<(usize, &str)> = Vec::new();
+    let mut family = 0;
+    for line in text.lines().filter(|line| !line.contains("_bucket{") || line.contains("le=\"+Inf\"")) {
+        family += usize::from(line.starts_with("# HELP") || line.starts_with("# EOF"));
+        let rank = if line.starts_with('#') { 2 * family } else { 2 * family + 1 };
+        lines.push((rank, line));
+    }
+    lines.sort_by(|a, b| {
+        a.0.cmp(&b.0).then_with(|| if a.0 % 2 == 1 { a.1.cmp(b.1) } else { std::cmp::Ordering::Equal })
+    });
+    lines.into_iter().map(|(_, line)| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_page_after_fixed_records() {
+    let clock = Arc::new(ManualClock::default());
+    let metrics = Metrics::new(clock.clone());
+    metrics.record(&record());
+    metrics.record(&record());
+    let mut failed = record();
+    failed.error = Some(ErrorKind::UpstreamTimeout);
+    failed.usage = bowline_types::TokenUsage::default();
+    failed.cost = None;
+    failed.arm = Some(Arm::Candidate);
+    metrics.record(&failed);
+
+    metrics.record_queue_depth_set(7);
+    metrics.record_lost(Some(Arm::Candidate));
+    metrics.record_lost(None);
+    metrics.check_unknown(UnknownReason::TooCostly);
+    metrics.snapshot_set(42, clock.now());
+    clock.advance(std::time::Duration::from_millis(2_500));
+    metrics.rollouts_set(vec![RolloutStatus {
+        project: "demo".parse().unwrap(),
+        environment: "prod".parse().unwrap(),
+        prompt: "support/answer".parse().unwrap(),
+        number: 3,
+        state: RolloutState::Running,
+        stage: 1,
+        units_stable: 120,
+        units_candidate: 118,
+        e_rollback: 12.5,
+        e_promote: 0.25,
+    }]);
+    let request = metrics.request_started();
+    let page = sorted(&metrics.encode());
+    drop(request);
+    for bound in crate::names::DURATION_BUCKETS {
+        assert!(
+            metrics.encode().contains(&format!("gen_ai_client_operation_duration_seconds_bucket{{le=\"{bound:?}\""))
+        );
+    }
+    insta::assert_snapshot!(page.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+    assert!(metrics.encode().contains("bowline_requests_in_flight 0\n"));
+}
+
+#[test]
+fn series_are_bounded() {
+    let metrics = Metrics::new(Arc::new(ManualClock::default()));
+    let many = SERIES_MAX + 500;
+    for index in 0..many {
+        metrics.record(&record_of(&format!("prompt-{index}")));
+    }
+    let page = metrics.encode();
+    let series = page.lines().filter(|line| line.starts_with("bowline_inferences_total")).count();
+    assert_eq!(series, SERIES_MAX + 1);
+    let other =
+        page.lines().find(|line| line.starts_with("bowline_inferences_total") && line.contains("prompt=\"other\""));
+    assert!(other.is_some_and(|line| line.ends_with(" 500")), "{other:?}");
+    metrics.record(&record_of("prompt-3"));
+    let known = metrics.encode();
+    let known =
+        known.lines().find(|line| line.starts_with("bowline_inferences_total") && line.contains("\"prompt-3\""));
+    assert!(known.is_some_and(|line| line.ends_with(" 2")), "{known:?}");
+}
