@@ -7,7 +7,7 @@
 //! An answer comes from outside and an expression from a file, so neither is trusted with our time. Bounds, in order:
 //! 1. The source is short, its tree small and shallow, comprehensions are nested at most twice, names are known: checked once.
 //! 2. The values that it reads are bounded in number and bytes.
-//! 3. [`cost`] gives an upper bound of its time on values of that size, before it runs. Above [`cost::NANOS_MAX`] it does not run.
+//! 3. `cost` gives an upper bound of its time on values of that size, before it runs. Above 10 ms it does not run.
 //!
 //! What exceeds 2 or 3 is unknown, never a pass or a fail.
 
