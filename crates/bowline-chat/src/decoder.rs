@@ -34,7 +34,7 @@ pub struct Events {
     ended: bool,
     /// Metadata that came before the start.
     held: Vec<Opaque>,
-    /// The last value of each plain metadata field, as providers repeat them in every chunk.
+    /// The last value of each metadata field, as providers repeat them in every chunk.
     metadata: HashMap<String, Value>,
     /// The choices that spoke, and whether they ended.
     choices: BTreeMap<u32, bool>,
@@ -170,26 +170,33 @@ impl Events {
         }
     }
 
-    /// Adds metadata: what is left of a wire object. A plain value that did not change is not repeated.
+    /// Adds metadata: what is left of a wire object. A value that did not change is not repeated.
     pub fn metadata(&mut self, fields: Fields, dialect: Dialect, parent: &str) {
         for opaque in fields.rest(dialect, parent) {
-            let plain = !opaque.raw.is_object() && !opaque.raw.is_array();
-            if plain && self.metadata.insert(opaque.path.clone(), opaque.raw.clone()).as_ref() == Some(&opaque.raw) {
-                continue;
+            if self.metadata.insert(opaque.path.clone(), opaque.raw.clone()).as_ref() != Some(&opaque.raw) {
+                self.piece(opaque);
             }
-            if self.started { self.out.push(StreamEvent::Metadata(opaque)) } else { self.held.push(opaque) }
         }
+    }
+
+    /// Adds metadata of a delta, whose lists and objects add to what came before even where they repeat it.
+    pub fn delta_metadata(&mut self, fields: Fields, dialect: Dialect, parent: &str) {
+        for opaque in fields.rest(dialect, parent) {
+            let adds = opaque.raw.is_object() || opaque.raw.is_array();
+            if adds || self.metadata.insert(opaque.path.clone(), opaque.raw.clone()).as_ref() != Some(&opaque.raw) {
+                self.piece(opaque);
+            }
+        }
+    }
+
+    /// Adds one piece of metadata.
+    pub fn piece(&mut self, opaque: Opaque) {
+        if self.started { self.out.push(StreamEvent::Metadata(opaque)) } else { self.held.push(opaque) }
     }
 
     /// Replaces the usage; providers state totals so far, so the last one counts.
     pub fn usage(&mut self, usage: TokenUsage) {
         self.usage = Some(usage);
-    }
-
-    /// Returns whether a choice has ended.
-    #[must_use]
-    pub fn has_finished(&self, choice: u32) -> bool {
-        self.choices.get(&choice) == Some(&true)
     }
 
     /// Says that the answer is whole. Choices for which the provider gave no reason end with one that says so.

@@ -12,7 +12,7 @@ use crate::{DecodeError, Dialect, Opaque};
 /// `null` counts as absent everywhere. There are two ways to take a field: requests are read strictly (`string`, `number`, …),
 /// so that the client hears of its mistake; answers are read leniently (`take_string`, `take_count`, …), so that a field of
 /// an unexpected type is kept as opaque instead of costing the whole answer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fields {
     map: Map<String, Value>,
     path: String,
@@ -215,6 +215,25 @@ impl Fields {
             self.map.shift_remove(key);
         }
         found
+    }
+
+    /// Renames the keys for which `name` has another one; where two get the same, the later one wins.
+    pub fn rename(&mut self, name: impl Fn(&str) -> Option<String>) {
+        if self.map.keys().any(|key| name(key).is_some()) {
+            let fields = std::mem::take(&mut self.map);
+            self.map = fields.into_iter().map(|(key, value)| (name(&key).unwrap_or(key), value)).collect();
+        }
+    }
+
+    /// Takes over the fields of a later object; where both have one, the later one wins.
+    pub fn merge(&mut self, later: Self) {
+        self.map.extend(later.map);
+    }
+
+    /// Returns how many fields are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.map.values().filter(|value| !value.is_null()).count()
     }
 
     /// Returns whether nothing is left.

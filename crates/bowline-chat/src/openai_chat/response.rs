@@ -138,10 +138,14 @@ pub(super) fn encode_finish(finish: &Finish, refused: bool) -> &str {
 
 /// Writes metadata: of this dialect where it stood, of others under `provider_fields`.
 pub(super) fn restore_metadata(opaque: &[Opaque], fields: &mut Object) {
-    fields.restore(DIALECT, opaque);
     let mut foreign: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for opaque in opaque.iter().filter(|opaque| opaque.dialect != DIALECT) {
-        opaque.restore(foreign.entry(opaque.dialect.as_str()).or_default());
+    for opaque in opaque {
+        // What stood within the choices of a chunk has no place of its own there.
+        if opaque.dialect == DIALECT && !opaque.path.starts_with("/choices/") {
+            opaque.restore(fields.fields());
+        } else {
+            opaque.restore(foreign.entry(opaque.dialect.as_str()).or_default());
+        }
     }
     if !foreign.is_empty() {
         fields.set("provider_fields", json!(foreign));

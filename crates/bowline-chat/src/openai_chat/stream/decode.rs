@@ -62,7 +62,7 @@ impl StreamState {
             let refused = self.choices.get(&choice).is_some_and(|state| state.refused);
             out.finish(choice, decode_finish(&reason, refused));
         }
-        out.metadata(fields, DIALECT, &format!("/choices/{choice}"));
+        out.delta_metadata(fields, DIALECT, &format!("/choices/{choice}"));
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl StreamState {
         for call in fields.take_array("tool_calls").unwrap_or_default() {
             self.fragment(choice, Fields::new(call, path.as_str())?, out);
         }
-        out.metadata(fields, DIALECT, &format!("/choices/{choice}/delta"));
+        out.delta_metadata(fields, DIALECT, &format!("/choices/{choice}/delta"));
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl StreamState {
             call.arguments.push_str(&fragment.arguments);
         }
         fields.take_constant("type", "function");
-        out.metadata(fields, DIALECT, &format!("/choices/{choice}/delta/tool_calls/{index}"));
+        out.delta_metadata(fields, DIALECT, &format!("/choices/{choice}/delta/tool_calls/{index}"));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::openai_chat::error::error_body;
 use crate::openai_chat::message::sign;
 use crate::openai_chat::response::{Envelope, call_id, encode_finish, restore_metadata};
 use crate::openai_chat::usage::encode_usage;
-use crate::{EncodeError, Object, Signature, StreamEvent};
+use crate::{EncodeError, Object, Opaque, Signature, StreamEvent};
 
 /// Writes a streamed answer for a client: chunks, and `[DONE]` at the end.
 ///
@@ -17,6 +17,8 @@ pub struct StreamEncoder {
     envelope: Envelope,
     include_usage: bool,
     choices: BTreeMap<u32, ChoiceState>,
+    /// Metadata that waits for the next chunk: clients trip over chunks without choices that they did not ask for.
+    metadata: Vec<Opaque>,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +30,7 @@ impl StreamEncoder {
     /// Returns an encoder for one answer.
     #[must_use]
     pub const fn new(envelope: Envelope, include_usage: bool) -> Self {
-        Self { envelope, include_usage, choices: BTreeMap::new() }
+        Self { envelope, include_usage, choices: BTreeMap::new(), metadata: Vec::new() }
     }
 
     /// Writes one event.
@@ -72,15 +74,16 @@ impl StreamEncoder {
                 let key = if opaque.path == "/tool_calls/-" { "tool_calls" } else { "content" };
                 self.delta(*choice, json!({key: [opaque.raw]}), out);
             }
-            StreamEvent::Metadata(opaque) => {
-                let mut fields = Object::new();
-                restore_metadata(std::slice::from_ref(opaque), &mut fields);
-                self.chunk(json!([]), fields, out);
-            }
+            StreamEvent::Metadata(opaque) => self.metadata.push(opaque.clone()),
             StreamEvent::Error(error) => {
                 write(&error_body(error.kind, &error.message, None, error.code.as_deref()), out);
             }
-            StreamEvent::End => out.extend_from_slice(b"data: [DONE]\n\n"),
+            StreamEvent::End => {
+                if !self.metadata.is_empty() {
+                    self.chunk(json!([{"index": 0, "delta": {}, "finish_reason": null}]), Object::new(), out);
+                }
+                out.extend_from_slice(b"data: [DONE]\n\n");
+            }
         }
         Ok(())
     }
@@ -118,7 +121,7 @@ impl StreamEncoder {
         }
     }
 
-    fn chunk(&self, choices: Value, more: Object, out: &mut Vec<u8>) {
+    fn chunk(&mut self, choices: Value, more: Object, out: &mut Vec<u8>) {
         let mut chunk = Object::new()
             .with("id", self.envelope.id.as_str())
             .with("object", "chat.completion.chunk")
@@ -126,6 +129,7 @@ impl StreamEncoder {
             .with("model", self.envelope.model.as_str())
             .with("choices", choices);
         chunk.fields().extend(more.into_map());
+        restore_metadata(&std::mem::take(&mut self.metadata), &mut chunk);
         write(&chunk.into(), out);
     }
 }
