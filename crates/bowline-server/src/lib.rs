@@ -1,1 +1,20 @@
-//! The control role: API, rollout driver, snapshot service, console.
+//! The control role: releases, rollouts, keys and snapshots over one store, its HTTP API, and the console.
+//!
+//! [`Control`] is the role itself and the only writer of the store. [`router`] puts the API and the console around it, [`Client`]
+//! speaks that API, over the network or in-process, so that the command line does the same with and without a running server.
+
+mod api;
+mod auth;
+mod client;
+mod config;
+mod console;
+mod control;
+mod driver;
+mod error;
+pub mod wire;
+
+pub use api::{ServerOptions, router};
+pub use auth::{AdminToken, HostRule};
+pub use client::{Client, ClientError};
+pub use control::{Control, ControlOptions};
+pub use error::{Error, Result};

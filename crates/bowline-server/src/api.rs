@@ -1,0 +1,293 @@
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router, middleware};
+use bowline_canary::Preview;
+use bowline_store::{InferenceFilter, InferenceRecord, LIST_ROWS_MAX, ObservationRecord, RolloutRecord, SummaryRow};
+use bowline_telemetry::{METRICS_CONTENT_TYPE, Metrics};
+use bowline_types::{EnvironmentName, InferenceId, KeyId, ProjectName, PromptName};
+use serde::Deserialize;
+use serde_json::Value;
+
+mod extract;
+mod scrape;
+
+pub(crate) use extract::Path;
+use extract::{Body, Query};
+
+use crate::auth::{AdminToken, HostRule, check_host, check_token};
+use crate::console;
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::wire::{
+    ActionRequest, EnvironmentView, ErrorBody, ErrorDetail, InferenceView, KeyList, KeyRequest, KeyResponse,
+    KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest, ReleaseResponse, ReplayView, RollbackRequest,
+    RollbackResponse, RolloutView,
+};
+
+/// The largest body of a request: a release of a large project.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What the API and the console are served with.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The admin token.
+    pub token: AdminToken,
+    /// The hosts that are ours.
+    pub host: HostRule,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) control: Control,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) token: AdminToken,
+    pub(crate) host: Arc<HostRule>,
+}
+
+/// Returns the routes of the control API, the console, `/metrics`, `/healthz` and `/readyz`.
+///
+/// The API needs the admin token. The console is read-only, shows names, digests and rates but no content of prompts or answers,
+/// and is bound to loopback by default, so it needs none.
+pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -> Router {
+    let server = Server { control, metrics, token: options.token, host: Arc::new(options.host) };
+    let project = Router::new()
+        .route("/", put(project_put))
+        .route("/releases", post(release))
+        .route("/plan", post(plan_preview))
+        .route("/environments", get(environment_list))
+        .route("/environments/{environment}/log", get(log_list))
+        .route("/environments/{environment}/summary", get(summary_list))
+        .route("/environments/{environment}/rollback", post(rollback))
+        .route("/environments/{environment}/freeze", post(freeze))
+        .route("/rollouts", get(rollout_list))
+        .route("/rollouts/{number}", get(rollout_view))
+        .route("/rollouts/{number}/observations", get(observation_list))
+        .route("/rollouts/{number}/replay", get(rollout_replay))
+        .route("/rollouts/{number}/promote", post(rollout_promote))
+        .route("/rollouts/{number}/abort", post(rollout_abort))
+        .route("/keys", get(key_list).post(key_create))
+        .route("/keys/{id}", delete(key_revoke))
+        .route("/inferences", get(inference_list))
+        .route("/inferences/{id}", get(inference_view));
+    let api = Router::new()
+        .route("/projects", get(project_list))
+        .nest("/projects/{project}", project)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(server.clone(), check_token));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/metrics", get(metrics_text))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .merge(console::routes())
+        .fallback(unknown_route)
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(server.clone(), check_host))
+        .with_state(server)
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let spec = self.kind().spec();
+        let body = ErrorBody { error: ErrorDetail { code: spec.code.to_owned(), message: self.message() } };
+        let status = StatusCode::from_u16(spec.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(body)).into_response()
+    }
+}
+
+// === handlers ===
+
+async fn unknown_route(request: Request) -> Error {
+    let name = format!("{} {}", request.method(), request.uri().path());
+    Error::NotFound { noun: "route", name, hint: "the control API lives under /api/v1; docs/api.md lists it" }
+}
+
+async fn wrong_method(request: Request) -> Error {
+    Error::MethodNotAllowed(request.method().to_string())
+}
+
+async fn metrics_text(State(server): State<Server>) -> Result<Response> {
+    let rollouts = scrape::rollouts(&server.control).await?;
+    server.metrics.rollouts_set(rollouts);
+    Ok(([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], server.metrics.encode()).into_response())
+}
+
+/// Ready once the store answers.
+async fn ready(State(server): State<Server>) -> Result<&'static str> {
+    server.control.project_list().await.map(|_| "ready\n")
+}
+
+async fn project_list(State(server): State<Server>) -> Result<Json<ProjectList>> {
+    Ok(Json(ProjectList { projects: server.control.project_list().await? }))
+}
+
+async fn project_put(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Body(config): Body<Value>,
+) -> Result<Json<ProjectList>> {
+    server.control.project_put(&project, config).await?;
+    Ok(Json(ProjectList { projects: vec![project] }))
+}
+
+async fn release(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Body(request): Body<ReleaseRequest>,
+) -> Result<Json<ReleaseResponse>> {
+    server.control.release(&project, request).await.map(Json)
+}
+
+async fn plan_preview(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Body(request): Body<PlanRequest>,
+) -> Result<Json<Preview>> {
+    server.control.plan_preview(&project, request).await.map(Json)
+}
+
+async fn environment_list(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+) -> Result<Json<Vec<EnvironmentView>>> {
+    server.control.environment_list(&project).await.map(Json)
+}
+
+#[derive(Deserialize)]
+struct LogQuery {
+    prompt: Option<PromptName>,
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+async fn log_list(
+    State(server): State<Server>,
+    Path((project, environment)): Path<(ProjectName, EnvironmentName)>,
+    Query(query): Query<LogQuery>,
+) -> Result<Json<LogPage>> {
+    let limit = query.limit.unwrap_or(100).min(LIST_ROWS_MAX);
+    let rows = server.control.log_list(&project, &environment, query.prompt, query.before, limit).await?;
+    Ok(Json(LogPage { rows }))
+}
+
+async fn summary_list(
+    State(server): State<Server>,
+    Path((project, environment)): Path<(ProjectName, EnvironmentName)>,
+) -> Result<Json<Vec<SummaryRow>>> {
+    server.control.summary_list(&project, &environment).await.map(Json)
+}
+
+async fn rollback(
+    State(server): State<Server>,
+    Path((project, environment)): Path<(ProjectName, EnvironmentName)>,
+    Body(request): Body<RollbackRequest>,
+) -> Result<Json<RollbackResponse>> {
+    server.control.rollback(&project, &environment, request).await.map(Json)
+}
+
+async fn freeze(
+    State(server): State<Server>,
+    Path((project, environment)): Path<(ProjectName, EnvironmentName)>,
+    Body(request): Body<ActionRequest>,
+) -> Result<StatusCode> {
+    server.control.freeze(&project, &environment, request).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct RolloutQuery {
+    #[serde(default)]
+    active: bool,
+}
+
+async fn rollout_list(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Query(query): Query<RolloutQuery>,
+) -> Result<Json<Vec<RolloutRecord>>> {
+    server.control.rollout_list(&project, query.active).await.map(Json)
+}
+
+async fn rollout_view(
+    State(server): State<Server>,
+    Path((project, number)): Path<(ProjectName, u64)>,
+) -> Result<Json<RolloutView>> {
+    server.control.rollout_view(&project, number).await.map(Json)
+}
+
+#[derive(Deserialize)]
+struct ObservationQuery {
+    #[serde(default)]
+    from: u64,
+}
+
+async fn observation_list(
+    State(server): State<Server>,
+    Path((project, number)): Path<(ProjectName, u64)>,
+    Query(query): Query<ObservationQuery>,
+) -> Result<Json<Vec<ObservationRecord>>> {
+    server.control.observation_list(&project, number, query.from).await.map(Json)
+}
+
+async fn rollout_replay(
+    State(server): State<Server>,
+    Path((project, number)): Path<(ProjectName, u64)>,
+) -> Result<Json<ReplayView>> {
+    server.control.rollout_replay(&project, number).await.map(Json)
+}
+
+async fn rollout_promote(
+    State(server): State<Server>,
+    Path((project, number)): Path<(ProjectName, u64)>,
+    Body(request): Body<ActionRequest>,
+) -> Result<Json<RolloutRecord>> {
+    server.control.rollout_end(&project, number, true, request).await.map(Json)
+}
+
+async fn rollout_abort(
+    State(server): State<Server>,
+    Path((project, number)): Path<(ProjectName, u64)>,
+    Body(request): Body<ActionRequest>,
+) -> Result<Json<RolloutRecord>> {
+    server.control.rollout_end(&project, number, false, request).await.map(Json)
+}
+
+async fn key_create(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Body(request): Body<KeyRequest>,
+) -> Result<Json<KeyResponse>> {
+    server.control.key_create(&project, request).await.map(Json)
+}
+
+async fn key_list(State(server): State<Server>, Path(project): Path<ProjectName>) -> Result<Json<KeyList>> {
+    Ok(Json(KeyList { keys: server.control.key_list(&project).await? }))
+}
+
+async fn key_revoke(
+    State(server): State<Server>,
+    Path((project, id)): Path<(ProjectName, KeyId)>,
+) -> Result<Json<KeyRevoked>> {
+    server.control.key_revoke(&project, id).await?;
+    Ok(Json(KeyRevoked { id }))
+}
+
+async fn inference_list(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Query(filter): Query<InferenceFilter>,
+) -> Result<Json<Vec<InferenceRecord>>> {
+    server.control.inference_list(&project, filter).await.map(Json)
+}
+
+async fn inference_view(
+    State(server): State<Server>,
+    Path((project, id)): Path<(ProjectName, InferenceId)>,
+) -> Result<Json<InferenceView>> {
+    server.control.inference_view(&project, id).await.map(Json)
+}

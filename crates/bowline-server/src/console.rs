@@ -1,0 +1,7 @@
+use axum::Router;
+
+use crate::api::Server;
+
+pub(crate) fn routes() -> Router<Server> {
+    Router::new()
+}

@@ -1,0 +1,242 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_registry::Snapshot;
+use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord, RolloutFilter, Store, Write};
+use bowline_types::{Clock, Digest, EnvironmentName, ProjectName, RolloutId, Scope, Timestamp};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Running;
+use crate::driver::Driver;
+use crate::error::{Error, Result};
+
+mod access;
+mod environment;
+mod release;
+mod rollout;
+
+/// How the control role works.
+#[derive(Clone, Debug)]
+pub struct ControlOptions {
+    /// How long a gateway may serve a candidate without news from here. Default: 5 minutes.
+    pub lease: Duration,
+    /// How often rollouts are looked at. Default: 200 ms.
+    pub tick: Duration,
+}
+
+/// The most steps of one rollout before the others have their turn.
+const STEPS_PER_TICK_MAX: usize = 16;
+
+/// The control role: the only writer of the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    options: ControlOptions,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Held from reading the state until its change is committed and published, so that changes neither conflict nor overtake
+    /// each other on their way to the gateways.
+    turn: Mutex<Turn>,
+}
+
+/// What whoever changes something holds.
+#[derive(Default)]
+struct Turn {
+    driver: Driver,
+    /// The digest of the snapshot that gateways have.
+    published: Option<Digest>,
+    /// When it was published: the leases in it are counted from about then.
+    published_at: Timestamp,
+    /// Whether the store may hold something that gateways do not know.
+    stale: bool,
+}
+
+// === impl ControlOptions ===
+
+impl Default for ControlOptions {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(300), tick: Duration::from_millis(200) }
+    }
+}
+
+// === impl Control ===
+
+impl Control {
+    /// Starts the control role over a store, with a first snapshot of what the store holds.
+    ///
+    /// Rollouts that run are judged once before that, so that only candidates that can be judged are served.
+    ///
+    /// # Errors
+    /// Fails where the store cannot be read.
+    pub async fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>, options: ControlOptions) -> Result<Self> {
+        let (snapshot, _) = watch::channel(Arc::new(Snapshot::empty(clock.now())));
+        let turn = Mutex::default();
+        let control = Self { shared: Arc::new(Shared { store, clock, options, snapshot, turn }) };
+        if let Err(error) = control.drive_all().await {
+            warn!(error = %error.message(), "a rollout could not be judged at the start");
+        }
+        let mut turn = control.shared.turn.lock().await;
+        control.publish(&mut turn).await?;
+        drop(turn);
+        Ok(control)
+    }
+
+    /// Returns the snapshots that gateways serve from, the present one and every later one.
+    #[must_use]
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.shared.snapshot.subscribe()
+    }
+
+    /// Returns the store, for reading.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// Returns the present.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Drives rollouts and renews leases until told to stop.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut tick = tokio::time::interval(self.shared.options.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Five ticks a second say the same thing; one line when it begins and one when it ends is enough.
+        let mut failing = None;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let failed = self.tick().await.err().map(|error| error.message());
+            match &failed {
+                Some(error) if failed != failing => warn!(error, "rollouts could not be driven"),
+                None if failing.is_some() => info!("rollouts are driven again"),
+                _ => {}
+            }
+            failing = failed;
+        }
+    }
+
+    /// Looks at every running rollout once, and renews the leases when it is time.
+    ///
+    /// # Errors
+    /// Fails where the store does, after every other rollout was looked at; what was decided stays decided.
+    pub async fn tick(&self) -> Result<()> {
+        let driven = self.drive_all().await;
+        let mut turn = self.shared.turn.lock().await;
+        // A third of the lease: two renewals may fail before a candidate is no longer served.
+        let due = self.now().since(turn.published_at) >= self.shared.options.lease / 3;
+        if turn.stale || due {
+            self.publish(&mut turn).await?;
+        }
+        driven
+    }
+
+    async fn drive_all(&self) -> Result<()> {
+        let filter = RolloutFilter { active: true, ..RolloutFilter::default() };
+        let active: BTreeSet<_> =
+            self.shared.store.rollout_list(filter).await?.iter().map(|rollout| rollout.id).collect();
+        let mut driven = Ok(());
+        for id in &active {
+            // One rollout that cannot be judged must not keep the others from their verdict.
+            let result = self.drive(*id).await;
+            driven = driven.and(result);
+        }
+        // Rollouts that started meanwhile have no judge yet.
+        self.shared.turn.lock().await.driver.retain(&active);
+        driven
+    }
+
+    /// Takes steps of one rollout while observations wait.
+    async fn drive(&self, id: RolloutId) -> Result<()> {
+        let mut turn = self.shared.turn.lock().await;
+        for _ in 0..STEPS_PER_TICK_MAX {
+            let now = self.now();
+            let store = self.shared.store.as_ref();
+            let Some(mut step) = turn.driver.prepare(store, id, now).await? else { break };
+            let writes = std::mem::take(&mut step.writes);
+            let (changed, more) = (step.changed, step.more);
+            if changed {
+                self.commit(&mut turn, writes).await?;
+            } else if !writes.is_empty() {
+                store.commit(writes).await?;
+            }
+            turn.driver.settle(id, step, now);
+            if changed {
+                info!(rollout = %id, "rollout changed");
+            } else if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits a change and publishes it.
+    ///
+    /// Once it is committed, it has happened: where it cannot be published, the next tick tries again.
+    async fn commit(&self, turn: &mut Turn, writes: Vec<Write>) -> Result<()> {
+        // Before the commit, since one that fails may have happened all the same.
+        turn.stale = true;
+        self.shared.store.commit(writes).await?;
+        if let Err(error) = self.publish(turn).await {
+            warn!(error = %error.message(), "a change is not published yet");
+        }
+        Ok(())
+    }
+
+    /// Compiles the state of the store into a snapshot and hands it to the gateways, with renewed leases.
+    async fn publish(&self, turn: &mut Turn) -> Result<()> {
+        let now = self.now();
+        let lease = |rollout: &_| turn.driver.judged_at(rollout).after(self.shared.options.lease);
+        let mut next = Snapshot::compile(self.shared.store.as_ref(), now, lease).await?;
+        let digest = next.digest().map_err(|source| Error::Document { field: "snapshot", source })?;
+        let epoch = self.shared.snapshot.borrow().epoch;
+        next.epoch = if turn.published == Some(digest) { epoch } else { epoch + 1 };
+        self.shared.snapshot.send_replace(Arc::new(next));
+        (turn.published, turn.published_at, turn.stale) = (Some(digest), now, false);
+        Ok(())
+    }
+
+    /// Keeps a batch of inference records and loss counters; returns after they are durable. Sending a batch twice changes nothing.
+    ///
+    /// # Errors
+    /// Fails where the store does; the gateway sends the batch again.
+    pub async fn records_append(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> Result<()> {
+        let inferences = inferences.into_iter().map(|record| Write::InferencePut(Box::new(record)));
+        let writes: Vec<Write> = inferences.chain(losses.into_iter().map(Write::LossPut)).collect();
+        Ok(self.shared.store.commit(writes).await?)
+    }
+
+    /// Keeps an outcome; returns after it is durable.
+    ///
+    /// # Errors
+    /// Fails where the store does.
+    pub async fn outcome_append(&self, outcome: OutcomeRecord) -> Result<()> {
+        Ok(self.shared.store.commit(vec![Write::OutcomePut(outcome)]).await?)
+    }
+
+    async fn running(&self, project: &ProjectName) -> Result<Running> {
+        let record = self.shared.store.project_fetch(project.clone()).await?;
+        let record = record.ok_or_else(|| Error::NotFound {
+            noun: "project",
+            name: project.to_string(),
+            hint: "`bowline up DIR` or `bowline release` makes it known",
+        })?;
+        Running::decode(record.config)
+    }
+
+    async fn scope(&self, project: &ProjectName, environment: &EnvironmentName) -> Result<Scope> {
+        self.running(project).await?.environment(environment)?;
+        Ok(Scope { project: project.clone(), environment: environment.clone() })
+    }
+}

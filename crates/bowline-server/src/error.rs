@@ -1,0 +1,111 @@
+use bowline_types::{ErrorKind, chain};
+
+/// The result of an operation of the control role.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why the control role refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry refused.
+    #[error(transparent)]
+    Registry(#[from] bowline_registry::Error),
+    /// The store failed.
+    #[error("could not use the store")]
+    Store(#[from] bowline_store::Error),
+    /// A document that the client sent cannot be read.
+    #[error("`{field}` cannot be read")]
+    Document {
+        /// The field of the request.
+        field: &'static str,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The request does not make sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The route exists, and not with this method.
+    #[error("the route does not take {0}\nhint: the control API lives under /api/v1; docs/api.md lists it")]
+    MethodNotAllowed(String),
+    /// The body of the request exceeds its bound.
+    #[error(
+        "the body is larger than {0} bytes\nhint: a release sends the prompts of one project; release large ones in parts"
+    )]
+    TooLarge(usize),
+    /// Something that the request names does not exist.
+    #[error("there is no {noun} `{name}`\nhint: {hint}")]
+    NotFound {
+        /// The noun.
+        noun: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What to do next.
+        hint: &'static str,
+    },
+    /// The admin token is missing or wrong.
+    #[error(
+        "the control API needs the admin token\nhint: send `Authorization: Bearer …` with the content of `.bowline/admin.token`"
+    )]
+    Unauthenticated,
+    /// The `Host` header is not one of ours: a page of another site may be behind the request.
+    #[error("the host `{0}` is not served here\nhint: use the address in the address book of `bowline up`")]
+    HostRefused(String),
+    /// The observation log of a rollout does not follow its design.
+    #[error("the observation log of rollout {0} cannot be replayed")]
+    Log(u64, #[source] bowline_canary::PushError),
+    /// The preview of a plan did not come to its end.
+    #[error("the preview of the rollout plan failed")]
+    Preview(#[source] tokio::task::JoinError),
+    /// There is no randomness for a new key.
+    #[error("the operating system has no randomness")]
+    Randomness(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Returns the kind, from which status and code follow.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        use bowline_registry::Error as Registry;
+        match self {
+            Self::Registry(error) => match error {
+                Registry::EnvironmentUnknown { .. }
+                | Registry::PromptUnknown { .. }
+                | Registry::VersionUnknown { .. } => ErrorKind::NotFound,
+                Registry::SourceRefused { .. }
+                | Registry::Dirty { .. }
+                | Registry::NoCommit { .. }
+                | Registry::Frozen { .. }
+                | Registry::NothingBefore { .. }
+                | Registry::RolloutEnded { .. } => ErrorKind::Conflict,
+                Registry::DigestMismatch { .. } | Registry::PlanInvalid { .. } => ErrorKind::InvalidRequest,
+                Registry::Corrupt { .. } => ErrorKind::Internal,
+                Registry::Store(error) => store_kind(error),
+            },
+            Self::Store(error) => store_kind(error),
+            Self::Document { .. } | Self::Invalid(_) | Self::MethodNotAllowed(_) => ErrorKind::InvalidRequest,
+            Self::TooLarge(_) => ErrorKind::TooLarge,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Unauthenticated => ErrorKind::Unauthenticated,
+            Self::HostRefused(_) => ErrorKind::Forbidden,
+            Self::Randomness(_) | Self::Preview(_) | Self::Log(..) => ErrorKind::Internal,
+        }
+    }
+
+    /// Returns the message with its causes.
+    #[must_use]
+    pub fn message(&self) -> String {
+        chain(self)
+    }
+}
+
+fn store_kind(error: &bowline_store::Error) -> ErrorKind {
+    match error {
+        bowline_store::Error::Conflict { .. } => ErrorKind::Conflict,
+        bowline_store::Error::Unavailable { .. } => ErrorKind::Unavailable,
+        bowline_store::Error::SchemaTooNew { .. }
+        | bowline_store::Error::Corrupt { .. }
+        | bowline_store::Error::Engine { .. } => ErrorKind::Internal,
+    }
+}
