@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::open_reader;
 use crate::error::AtPath as _;
-use crate::store::Hold;
+use crate::store::Reading;
 
 /// How many reads may wait for a connection.
 const READ_QUEUE_MAX: usize = 1_024;
@@ -32,13 +32,13 @@ pub(crate) struct Readers {
 
 impl Readers {
     /// Starts the threads.
-    pub(crate) fn start(database: &Path, threads: usize, hold: &Hold) -> crate::Result<Self> {
+    pub(crate) fn start(database: &Path, threads: usize, reading: &Reading) -> crate::Result<Self> {
         let (jobs, queue) = mpsc::channel(READ_QUEUE_MAX);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads {
-            let (connection, queue, hold) = (open_reader(database)?, Arc::clone(&queue), hold.clone());
+            let (connection, queue, reading) = (open_reader(database)?, Arc::clone(&queue), reading.clone());
             let thread = thread::Builder::new().name(format!("store-read-{number}"));
-            thread.spawn(move || run(connection, &queue, hold)).at("start a thread that reads", database)?;
+            thread.spawn(move || run(connection, &queue, reading)).at("start a thread that reads", database)?;
         }
         Ok(Self { jobs, threads })
     }
@@ -70,7 +70,7 @@ impl Readers {
     }
 }
 
-fn run(connection: Connection, queue: &Mutex<mpsc::Receiver<Job>>, hold: Hold) {
+fn run(connection: Connection, queue: &Mutex<mpsc::Receiver<Job>>, reading: Reading) {
     loop {
         // The thread that waits for a job holds the lock; the others wait for the lock, which comes to the same.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
@@ -80,5 +80,5 @@ fn run(connection: Connection, queue: &Mutex<mpsc::Receiver<Job>>, hold: Hold) {
         }
     }
     drop(connection);
-    drop(hold);
+    drop(reading);
 }

@@ -13,6 +13,7 @@ use bowline_store::{
 use bowline_types::{ApiKeyHash, Digest, InferenceId, KeyId, ProjectName, PromptName, RolloutId, Scope, Timestamp};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::backup::Copies;
 use crate::connection::open_writer;
 use crate::error::During as _;
 use crate::folder::{Folder, beside};
@@ -53,17 +54,28 @@ pub struct SqliteStore {
     database: PathBuf,
     /// Tells long work, such as a copy, to end.
     stopping: Arc<AtomicBool>,
-    /// Ends when no thread has a [`Hold`] any more.
+    /// Ends when the writer has let go of its [`Hold`].
     ended: Mutex<mpsc::Receiver<Infallible>>,
 }
 
-/// What each thread of a store keeps until it ends: the folder, which is unlocked when the last one lets go, and then the sign
-/// of life that [`SqliteStore::close`] waits for. The fields are dropped in this order.
-#[derive(Clone, Debug)]
+/// What the writer keeps until it ends: the folder, which is unlocked then, and after it the sign of life that
+/// [`SqliteStore::close`] waits for. The fields are dropped in this order.
+#[derive(Debug)]
 pub(crate) struct Hold {
-    _folder: Arc<Folder>,
+    _folder: Folder,
     _alive: mpsc::Sender<Infallible>,
 }
+
+/// What each thread that reads keeps until it ends. The writer waits for them, so that the last connection to close is the one
+/// that can copy the write-ahead log into the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    _alive: mpsc::Sender<Infallible>,
+}
+
+/// Ends when no thread reads any more.
+#[derive(Debug)]
+pub(crate) struct ReadingEnded(mpsc::Receiver<Infallible>);
 
 // === impl Options ===
 
@@ -90,11 +102,13 @@ impl SqliteStore {
         migration::migrate(&mut connection)?;
 
         let (alive, ended) = mpsc::channel(1);
-        let hold = Hold { _folder: Arc::new(folder), _alive: alive };
-        let stopping = Arc::new(AtomicBool::new(false));
-        let readers = Readers::start(&database, options.readers.get(), &hold)?;
+        let hold = Hold { _folder: folder, _alive: alive };
+        let (reading, reading_ended) = Reading::new();
+        let readers = Readers::start(&database, options.readers.get(), &reading)?;
+        let copies = Copies { database: database.clone(), stopping: Arc::new(AtomicBool::new(false)), reading };
+        let stopping = Arc::clone(&copies.stopping);
         let (commands, queue) = mpsc::channel(Self::COMMITS_WAITING_MAX);
-        Writer::start(connection, queue, options.checkpoint_pages, database.clone(), Arc::clone(&stopping), hold)?;
+        Writer::start(connection, queue, options.checkpoint_pages, copies, reading_ended, hold)?;
         Ok(Self { commands, readers, database, stopping, ended: Mutex::new(ended) })
     }
 
@@ -104,7 +118,7 @@ impl SqliteStore {
         self.readers.stop().await;
         // Fails where the writer has ended.
         drop(self.commands.send(Command::Stop).await);
-        // Nothing is ever sent: this returns when all threads have ended.
+        // Nothing is ever sent: this returns when the writer, the last of the threads, has ended.
         self.ended.lock().await.recv().await;
     }
 
@@ -137,6 +151,25 @@ impl SqliteStore {
             })
         });
         read.await
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn new() -> (Self, ReadingEnded) {
+        let (alive, ended) = mpsc::channel(1);
+        (Self { _alive: alive }, ReadingEnded(ended))
+    }
+}
+
+// === impl ReadingEnded ===
+
+impl ReadingEnded {
+    /// Blocks until no thread reads any more.
+    pub(crate) fn wait(mut self) {
+        // Nothing is ever sent.
+        self.0.blocking_recv();
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use bowline_store::{Error, Result, Write};
@@ -12,10 +11,10 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, ffi};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::apply;
-use crate::backup;
+use crate::backup::Copies;
 use crate::codec::execute;
 use crate::error::{AtPath as _, During as _};
-use crate::store::Hold;
+use crate::store::{Hold, ReadingEnded};
 
 /// How many writes one transaction takes before the commits behind it must wait for the next; a single larger commit passes.
 const GROUP_WRITES_MAX: usize = 4_096;
@@ -46,8 +45,8 @@ pub(crate) struct Writer {
     checkpoint_pages: i64,
     /// Set when it is not known what the disk holds: nothing is acknowledged any more.
     poisoned: bool,
-    database: PathBuf,
-    stopping: Arc<AtomicBool>,
+    copies: Copies,
+    reading_ended: ReadingEnded,
     hold: Hold,
 }
 
@@ -59,14 +58,22 @@ impl Writer {
         connection: Connection,
         commands: mpsc::Receiver<Command>,
         checkpoint_pages: u32,
-        database: PathBuf,
-        stopping: Arc<AtomicBool>,
+        copies: Copies,
+        reading_ended: ReadingEnded,
         hold: Hold,
     ) -> crate::Result<()> {
-        let path = database.clone();
+        let path = copies.database.clone();
         let checkpoint_pages = i64::from(checkpoint_pages);
-        let writer =
-            Self { connection, commands, deferred: None, checkpoint_pages, poisoned: false, database, stopping, hold };
+        let writer = Self {
+            connection,
+            commands,
+            deferred: None,
+            checkpoint_pages,
+            poisoned: false,
+            copies,
+            reading_ended,
+            hold,
+        };
         let thread = thread::Builder::new().name("store-write".to_owned());
         thread.spawn(move || writer.run()).at("start the thread that writes", path)?;
         Ok(())
@@ -80,10 +87,12 @@ impl Writer {
                     self.commit(group);
                     self.checkpoint();
                 }
-                Command::Backup { target, reply } => self.backup(target, reply),
+                Command::Backup { target, reply } => self.copies.start(target, reply),
                 Command::Stop => break,
             }
         }
+        drop(self.copies);
+        self.reading_ended.wait();
         // SQLite copies the write-ahead log into the database when the last connection closes.
         if let Err((_, error)) = self.connection.close() {
             tracing::error!(%error, "the store did not close cleanly");
@@ -180,19 +189,6 @@ impl Writer {
         if let Err(error) = result.during("copy the write-ahead log into the database") {
             tracing::error!(error = %chain(&error), "the write-ahead log could not be copied into the database");
             self.poisoned |= !is_write_error(&error);
-        }
-    }
-
-    fn backup(&self, target: PathBuf, reply: oneshot::Sender<crate::Result<()>>) {
-        let (database, stopping, hold) = (self.database.clone(), Arc::clone(&self.stopping), self.hold.clone());
-        let copy = move || {
-            // Nobody waits for a copy whose future was dropped.
-            drop(reply.send(backup::copy(&database, &target, &stopping)));
-            drop(hold);
-        };
-        if let Err(error) = thread::Builder::new().name("store-backup".to_owned()).spawn(copy) {
-            // The reply went with the closure, so the caller hears that there is no answer.
-            tracing::error!(%error, "could not start the thread that copies the store");
         }
     }
 }

@@ -48,14 +48,16 @@ pub(crate) fn observation_list(
 }
 
 pub(crate) fn maturing_list(connection: &Connection, rollout: RolloutId, until: Timestamp) -> Result<Vec<Maturing>> {
-    let sql = format!(
+    let parameters = params![rollout.to_string(), until.as_micros(), LIST_ROWS_MAX];
+    map_rows(connection, &maturing_sql(), parameters, |row| Ok(Maturing { inference: inference(row)? }))
+}
+
+fn maturing_sql() -> String {
+    format!(
         "{INFERENCE} JOIN rollout_unit ON rollout_unit.inference = inference.id \
          WHERE rollout_unit.rollout = ?1 AND rollout_unit.counted = 0 AND rollout_unit.started_at < ?2 \
          ORDER BY rollout_unit.started_at, rollout_unit.unit_kind, rollout_unit.unit LIMIT ?3"
-    );
-    map_rows(connection, &sql, params![rollout.to_string(), until.as_micros(), LIST_ROWS_MAX], |row| {
-        Ok(Maturing { inference: inference(row)? })
-    })
+    )
 }
 
 pub(crate) fn loss_list(connection: &Connection, rollout: RolloutId) -> Result<Vec<LossRecord>> {
@@ -69,4 +71,23 @@ pub(crate) fn loss_list(connection: &Connection, rollout: RolloutId) -> Result<V
             total: column(row, NOUN, 2)?,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The control role asks every second, so the cost must be that of the rows that mature, not of all rows.
+    #[test]
+    fn maturing_units_come_from_their_index_in_order() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::migration::migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", maturing_sql())).unwrap();
+        let rows = statement.query_map(params!["", 0, 1], |row| row.get("detail")).unwrap();
+        let plan: Vec<String> = rows.map(rusqlite::Result::unwrap).collect();
+        let [unit, inference, content] = plan.as_slice() else { panic!("{plan:?}") };
+        assert!(unit.starts_with("SEARCH rollout_unit USING") && unit.contains("rollout_unit_maturing"), "{plan:?}");
+        assert!(inference.starts_with("SEARCH inference USING INDEX"), "{plan:?}");
+        assert!(content.starts_with("SEARCH content USING INDEX"), "{plan:?}");
+    }
 }
