@@ -1,1 +1,23 @@
-//! The request path: layers, the upstream transport, routing, records.
+//! The gateway: the request path from an application to a provider and back.
+//!
+//! It serves from its last [`bowline_registry::Snapshot`] and asks nobody on the way: no store, no control role, no exporter. Records
+//! leave through a bounded queue ([`RecorderOptions`]); what overflows is counted per arm and told to those who judge by it.
+//!
+//! The path is a list of layers, one file each, in [`layers`]; everything else here is what they stand on: the snapshot compiled for
+//! serving, the one upstream transport, the recorder.
+
+mod endpoints;
+mod exchange;
+mod gateway;
+mod layers;
+mod live;
+mod options;
+mod recorder;
+mod refusal;
+mod transcript;
+mod transport;
+
+pub use gateway::{Gateway, Handle, Parts};
+pub use live::{Secrets, SnapshotAge};
+pub use options::{GatewayOptions, RecorderOptions};
+pub use recorder::{RecorderStatus, Sink, SinkError, SinkFuture};

@@ -1,0 +1,58 @@
+use std::sync::Arc;
+
+use bowline_chat::ModelRef;
+use bowline_chat::openai_chat::encode_request;
+use bowline_types::ErrorKind;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::json as answer;
+use crate::gateway::Shared;
+use crate::layers::accept::{Arrival, accept};
+use crate::layers::respond::{Body, headers};
+use crate::layers::{decode, identify, limits, record, render, resolve as resolution};
+use crate::recorder::Finished;
+use crate::refusal::Refusal;
+
+/// Answers what a chat call would send upstream, for an application that keeps its own client: the body of the call as OpenAI takes
+/// it, the version, the arm and the inference id. The application judges the call by feedback under that id.
+///
+/// # Errors
+/// As a chat call; the body must name a prompt.
+pub(super) async fn resolve(gateway: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let arrival = Arrival { at: gateway.clock.now(), instant: Instant::now() };
+    let live = gateway.live_full();
+    let key = identify::identify(&live, request.headers())?;
+    let _permit = limits::admit(&gateway.in_flight)?;
+    let accepted = accept(gateway.options.request_bytes_max, arrival, request).await?;
+    let call = decode::decode(&accepted)?;
+    if matches!(call.model, ModelRef::Alias(_)) {
+        let message = "only a prompt can be resolved\nhint: `model: \"prompt:NAME\"`";
+        return Err(Refusal::new(ErrorKind::InvalidRequest, message).parameter("model"));
+    }
+    let (mut exchange, target) = resolution::resolve(&live, key, &accepted, &call)?;
+    let rendered = match render::render(&target, exchange.prompt.as_ref(), call) {
+        Ok(rendered) => rendered,
+        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
+    };
+    let route = target.routes.first();
+    let model = route.map_or_else(|| exchange.model.to_string(), |route| route.model.clone());
+    let mut notes = Vec::new();
+    let body = encode_request(&rendered.request, &model, &mut notes)?;
+    exchange.outcome.status = 200;
+    let headers = headers(gateway, &exchange, &rendered.notes);
+    let value = json!({
+        "inference": headers.get("x-bowline-inference").and_then(|value| value.to_str().ok()),
+        "prompt": exchange.prompt,
+        "environment": exchange.environment,
+        "version": exchange.version,
+        "arm": exchange.arm.as_ref().map(|assigned| assigned.arm),
+        "provider": route.map(|route| route.spec.kind),
+        "model": model,
+        "request": body,
+    });
+    gateway.recorder.record(Finished { exchange, capture: target.capture, resolved_only: true });
+    Ok(answer(StatusCode::OK, headers, &value))
+}

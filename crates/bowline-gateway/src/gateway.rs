@@ -1,0 +1,263 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bowline_registry::Snapshot;
+use bowline_telemetry::{Metrics, OtlpHandle};
+use bowline_types::{Clock, InstanceId, TokenSecret};
+use http::{Request, Response};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::endpoints;
+use crate::layers::respond::Body;
+use crate::live::{Live, Secrets, SnapshotAge};
+use crate::options::GatewayOptions;
+use crate::recorder::{Recorder, RecorderStatus, Sink, Worker};
+use crate::transport::Transport;
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A gateway that is built but does not serve yet.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    worker: Worker,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+}
+
+/// What a gateway stands on.
+pub struct Parts {
+    /// How it works.
+    pub options: GatewayOptions,
+    /// The snapshots, the present one and every later one.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Where records and outcomes go.
+    pub sink: Arc<dyn Sink>,
+    /// What references to secrets stand for.
+    pub secrets: Arc<dyn Secrets>,
+    /// The secret under the MAC of inference ids.
+    pub token_secret: TokenSecret,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics of the process.
+    pub metrics: Arc<Metrics>,
+    /// Where spans go, where the project says so.
+    pub otlp: Option<OtlpHandle>,
+}
+
+/// A view on a gateway that serves. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// What every request sees.
+pub(crate) struct Shared {
+    pub(crate) options: GatewayOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) transport: Transport,
+    pub(crate) recorder: Recorder,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) token_secret: TokenSecret,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) tasks: TaskTracker,
+    live: ArcSwap<Live>,
+    secrets: Arc<dyn Secrets>,
+    started: Instant,
+    leases_expired: AtomicU64,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// Builds a gateway over its parts and compiles the present snapshot.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { options, mut snapshots, sink, secrets, token_secret, clock, metrics, otlp } = parts;
+        let instance = InstanceId::generate(clock.now());
+        let (recorder, worker) =
+            Recorder::new(instance, options.recorder.clone(), Arc::clone(&sink), Arc::clone(&metrics), otlp);
+        let in_flight = Arc::new(Semaphore::new(options.in_flight_max.min(Semaphore::MAX_PERMITS)));
+        let shared = Arc::new(Shared {
+            options,
+            clock,
+            transport: Transport::new(),
+            recorder,
+            sink,
+            token_secret,
+            metrics,
+            in_flight,
+            tasks: TaskTracker::new(),
+            live: ArcSwap::from_pointee(Live::empty()),
+            secrets,
+            started: Instant::now(),
+            leases_expired: AtomicU64::new(0),
+        });
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        shared.apply(&snapshot);
+        Self { shared, worker, snapshots }
+    }
+
+    /// Returns a view that outlives [`Gateway::run`].
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Serves on a bound listener until told to stop; then finishes the calls in flight and delivers the records, both within the
+    /// drain of the options.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
+        let Self { shared, worker, snapshots } = self;
+        let drain = shared.options.drain;
+        let background = TaskTracker::new();
+        let records_stop = CancellationToken::new();
+        background.spawn(worker.run(records_stop.clone(), drain));
+        background.spawn(follow(Arc::clone(&shared), snapshots, shutdown.clone()));
+        accept(Arc::clone(&shared), listener, shutdown).await;
+        // Records are delivered last, as calls in flight still make some.
+        shared.tasks.close();
+        if tokio::time::timeout(drain, shared.tasks.wait()).await.is_err() {
+            warn!(drain = ?drain, "calls in flight were cut off");
+        }
+        records_stop.cancel();
+        background.close();
+        background.wait().await;
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, shutdown: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to be closed.
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "nodelay could not be set");
+        }
+        let shared = Arc::clone(&shared);
+        let service = service_fn(move |request| serve(Arc::clone(&shared), request));
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, %peer, "a connection ended with an error");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(shared.options.drain, graceful.shutdown()).await.is_err() {
+        warn!("connections were cut off");
+    }
+}
+
+/// Routes one request. Calls run in tasks of their own, so that they are recorded however the client leaves.
+async fn serve(shared: Arc<Shared>, request: Request<hyper::body::Incoming>) -> Result<Response<Body>, Infallible> {
+    let tasks = shared.tasks.clone();
+    let counted = shared.metrics.request_started();
+    let task = tasks.spawn(async move {
+        let response = endpoints::route(shared, request).await;
+        drop(counted);
+        response
+    });
+    Ok(task.await.unwrap_or_else(|_| endpoints::broken()))
+}
+
+async fn follow(shared: Arc<Shared>, mut snapshots: watch::Receiver<Arc<Snapshot>>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    warn!("the control role is gone; serving from the last snapshot");
+                    return;
+                }
+            }
+        }
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        let shared = Arc::clone(&shared);
+        // Parsing templates and schemas is work for a thread that serves nobody.
+        if tokio::task::spawn_blocking(move || shared.apply(&snapshot)).await.is_err() {
+            warn!("a snapshot could not be applied; serving from the last one");
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Returns what is served from; a call keeps the one it began with.
+    pub(crate) fn live_full(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Returns the time since the gateway was built.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Counts a call that stayed on stable as the lease of its candidate is over.
+    pub(crate) fn lease_expired(&self) {
+        if self.leases_expired.fetch_add(1, Ordering::Relaxed) == 0 {
+            warn!("the control role has not renewed the lease of a candidate; only stable is served");
+        }
+    }
+
+    fn apply(&self, snapshot: &Snapshot) {
+        if snapshot.schema_version != Snapshot::SCHEMA {
+            warn!(schema = snapshot.schema_version, "a snapshot of another schema is left; serving from the last one");
+            return;
+        }
+        let before = self.live.load_full();
+        let live = Live::compile(snapshot, &before, self.secrets.as_ref());
+        self.metrics.snapshot_set(snapshot.epoch, snapshot.compiled_at);
+        if before.age.epoch != live.age.epoch {
+            info!(epoch = snapshot.epoch, "serving a new snapshot");
+        }
+        self.live.store(Arc::new(live));
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Returns how the recorder stands.
+    #[must_use]
+    pub fn recorder(&self) -> RecorderStatus {
+        self.shared.recorder.status()
+    }
+
+    /// Returns how old the snapshot is that is served from.
+    #[must_use]
+    pub fn snapshot(&self) -> SnapshotAge {
+        self.shared.live_full().age
+    }
+
+    /// Returns how many calls stayed on stable because the lease of their candidate was over.
+    #[must_use]
+    pub fn leases_expired(&self) -> u64 {
+        self.shared.leases_expired.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,68 @@
+//! The body of a request, read whole and bounded: a reference to a prompt may stand at its end.
+
+use bowline_types::{ErrorKind, Timestamp};
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::Instant;
+
+use crate::refusal::Refusal;
+
+/// The longest unit that an application may name, in bytes.
+const UNIT_BYTES_MAX: usize = 256;
+
+/// When a request arrived, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) at: Timestamp,
+    pub(crate) instant: Instant,
+}
+
+/// A request that is in memory.
+pub(crate) struct Accepted {
+    pub(crate) arrival: Arrival,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Reads the body of a request, at most `bytes_max` of it.
+///
+/// # Errors
+/// The body is longer, or the client went away.
+pub(crate) async fn accept<B>(bytes_max: usize, arrival: Arrival, request: Request<B>) -> Result<Accepted, Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    let collected = Limited::new(body, bytes_max).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let message = format!("the body is larger than {bytes_max} bytes\nhint: send less, or media by URL");
+            return Refusal::new(ErrorKind::TooLarge, message);
+        }
+        Refusal::new(ErrorKind::InvalidRequest, format!("the body could not be read: {error}"))
+    })?;
+    Ok(Accepted { arrival, headers: head.headers, body: collected.to_bytes() })
+}
+
+// === impl Accepted ===
+
+impl Accepted {
+    /// Returns the unit that the application names in `x-bowline-unit`.
+    ///
+    /// # Errors
+    /// The header is no text, empty or too long.
+    pub(crate) fn unit(&self) -> Result<Option<&str>, Refusal> {
+        let Some(value) = self.headers.get("x-bowline-unit") else { return Ok(None) };
+        let unit = std::str::from_utf8(value.as_bytes()).ok().filter(|unit| !unit.is_empty() && unit.len() <= UNIT_BYTES_MAX);
+        unit.map(Some).ok_or_else(|| {
+            let message = format!("the header `x-bowline-unit` must be a text of 1 to {UNIT_BYTES_MAX} bytes");
+            Refusal::new(ErrorKind::InvalidRequest, message).parameter("x-bowline-unit")
+        })
+    }
+
+    /// Returns a header that is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}

@@ -1,0 +1,39 @@
+//! The record of a call: what it cost, and what becomes of it. Nothing here waits.
+
+use std::sync::Arc;
+
+use bowline_types::Timestamp;
+use http::Response;
+
+use crate::exchange::Exchange;
+use crate::gateway::Shared;
+use crate::layers::respond::{self, Body};
+use crate::live::Route;
+use crate::recorder::Finished;
+use crate::refusal::Refusal;
+
+/// Settles what a call cost, at the price of the day it was made.
+pub(crate) fn settle(exchange: &mut Exchange, route: &Route) {
+    let at: Timestamp = exchange.started_at;
+    let cost = route.price.and_then(|price| price.cost(at, &exchange.outcome.usage));
+    exchange.outcome.cost = cost.map(|cost| cost.total);
+}
+
+/// Hands a finished call to the recorder.
+pub(crate) fn record(gateway: &Shared, exchange: Exchange, capture: bowline_registry::ContentCapture) {
+    gateway.recorder.record(Finished { exchange, capture, resolved_only: false });
+}
+
+/// Answers with an error and records it: it counts for the arm that was assigned.
+pub(crate) fn refused(
+    gateway: &Arc<Shared>,
+    mut exchange: Exchange,
+    capture: bowline_registry::ContentCapture,
+    refusal: &Refusal,
+) -> Response<Body> {
+    exchange.outcome.status = refusal.kind.spec().status;
+    exchange.outcome.error = Some(refusal.kind);
+    let response = respond::refuse(refusal, Some((gateway, &exchange)));
+    record(gateway, exchange, capture);
+    response
+}

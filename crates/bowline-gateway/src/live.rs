@@ -1,0 +1,289 @@
+//! The snapshot, compiled for serving: templates parsed, contracts compiled, routes with their credentials.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_prompt::{CompiledTemplate, InputSchema, Missing, Version};
+use bowline_providers::ProviderSpec;
+use bowline_providers::price::{Model as PricedModel, Table};
+use bowline_registry::{
+    ContentCapture, Endpoint, Snapshot, SnapshotEnvironment, SnapshotKey, SnapshotProject, SnapshotRollout, Target,
+};
+use bowline_telemetry::Contract;
+use bowline_types::{
+    ApiKeyHash, Digest, EnvironmentName, ModelAlias, ProjectName, PromptName, ProviderName, Secret, SecretRef, SuccessContract,
+    Timestamp,
+};
+use tracing::error;
+
+use crate::layers::upstream::Circuit;
+
+/// Resolves references to secrets; the one place where a gateway learns them.
+pub trait Secrets: Send + Sync + 'static {
+    /// Returns the secret, `None` where the variable or the file is not there.
+    fn resolve(&self, reference: &SecretRef) -> Option<Secret>;
+}
+
+/// How old what is served from is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotAge {
+    /// The epoch.
+    pub epoch: u64,
+    /// When it was compiled.
+    pub compiled_at: Timestamp,
+}
+
+/// What the gateway serves from.
+pub(crate) struct Live {
+    pub(crate) age: SnapshotAge,
+    keys: HashMap<ApiKeyHash, Arc<SnapshotKey>>,
+    projects: HashMap<ProjectName, LiveProject>,
+    versions: HashMap<Digest, Arc<LiveVersion>>,
+    circuits: HashMap<CircuitKey, Arc<Circuit>>,
+}
+
+type CircuitKey = (ProjectName, EnvironmentName, ProviderName, String);
+
+/// One project.
+pub(crate) struct LiveProject {
+    pub(crate) content: ContentCapture,
+    pub(crate) environments: HashMap<EnvironmentName, LiveEnvironment>,
+}
+
+/// One environment.
+pub(crate) struct LiveEnvironment {
+    pub(crate) prompts: HashMap<PromptName, LivePrompt>,
+    pub(crate) models: HashMap<ModelAlias, Arc<[Route]>>,
+    /// Versions that may be named by their digest.
+    pub(crate) pinned: HashMap<Digest, Arc<Served>>,
+}
+
+/// One prompt.
+pub(crate) struct LivePrompt {
+    pub(crate) stable: Arc<Served>,
+    pub(crate) trial: Option<Trial>,
+}
+
+/// A running rollout. Both arms are judged by its contract.
+pub(crate) struct Trial {
+    pub(crate) rollout: Arc<SnapshotRollout>,
+    pub(crate) stable: Arc<Served>,
+    pub(crate) candidate: Arc<Served>,
+}
+
+/// A version as it is served in one environment.
+pub(crate) struct Served {
+    pub(crate) version: Arc<LiveVersion>,
+    pub(crate) contract: Arc<Contract>,
+    pub(crate) routes: Arc<[Route]>,
+}
+
+/// A version, ready to render.
+pub(crate) struct LiveVersion {
+    pub(crate) digest: Digest,
+    pub(crate) version: Version,
+    pub(crate) template: CompiledTemplate,
+    /// `None` where the prompt declares no variables.
+    pub(crate) input: Option<InputSchema>,
+}
+
+/// One way to a model.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) provider: ProviderName,
+    pub(crate) spec: &'static ProviderSpec,
+    pub(crate) base_url: String,
+    pub(crate) credential: Credential,
+    pub(crate) model: String,
+    pub(crate) timeout: Duration,
+    pub(crate) price: Option<&'static PricedModel>,
+    pub(crate) circuit: Arc<Circuit>,
+}
+
+/// What a route authenticates with.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// Nothing.
+    None,
+    /// A key.
+    Key(Secret),
+    /// A key that could not be resolved.
+    Missing(SecretRef),
+}
+
+/// What compiling one environment needs.
+struct Place<'a> {
+    project: &'a ProjectName,
+    environment: &'a EnvironmentName,
+    models: &'a std::collections::BTreeMap<ModelAlias, Vec<Target>>,
+    providers: &'a std::collections::BTreeMap<ProviderName, Endpoint>,
+}
+
+// === impl Live ===
+
+impl Live {
+    /// Returns what serves nothing.
+    pub(crate) fn empty() -> Self {
+        let age = SnapshotAge { epoch: 0, compiled_at: Timestamp::default() };
+        let (keys, projects, versions, circuits) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
+        Self { age, keys, projects, versions, circuits }
+    }
+
+    /// Compiles a snapshot. Versions, being immutable, and circuits are taken over from `before`.
+    ///
+    /// A version that cannot be compiled is left out and logged: one broken prompt must not take the others down.
+    pub(crate) fn compile(snapshot: &Snapshot, before: &Self, secrets: &dyn Secrets) -> Self {
+        let age = SnapshotAge { epoch: snapshot.epoch, compiled_at: snapshot.compiled_at };
+        let keys = snapshot.keys.iter().map(|(hash, key)| (*hash, Arc::new(key.clone()))).collect();
+        let mut live = Self { age, keys, ..Self::empty() };
+        for (digest, content) in &snapshot.versions {
+            let known = before.versions.get(digest).map(Arc::clone);
+            match known.map_or_else(|| LiveVersion::compile(*digest, content).map(Arc::new), Ok) {
+                Ok(version) => drop(live.versions.insert(*digest, version)),
+                Err(reason) => error!(%digest, reason, "version cannot be served"),
+            }
+        }
+        for (name, project) in &snapshot.projects {
+            let compiled = live.project(name, project, before, secrets);
+            live.projects.insert(name.clone(), compiled);
+        }
+        live
+    }
+
+    /// Returns the key of this hash.
+    pub(crate) fn key(&self, hash: ApiKeyHash) -> Option<&Arc<SnapshotKey>> {
+        self.keys.get(&hash)
+    }
+
+    /// Returns a project.
+    pub(crate) fn project_of(&self, key: &SnapshotKey) -> Option<&LiveProject> {
+        self.projects.get(&key.project)
+    }
+
+    fn project(&mut self, name: &ProjectName, project: &SnapshotProject, before: &Self, secrets: &dyn Secrets) -> LiveProject {
+        let mut environments = HashMap::new();
+        for (environment_name, environment) in &project.environments {
+            let place = Place {
+                project: name,
+                environment: environment_name,
+                models: &project.models,
+                providers: &environment.providers,
+            };
+            let compiled = self.environment(&place, environment, before, secrets);
+            environments.insert(environment_name.clone(), compiled);
+        }
+        LiveProject { content: project.content, environments }
+    }
+
+    fn environment(
+        &mut self,
+        place: &Place<'_>,
+        environment: &SnapshotEnvironment,
+        before: &Self,
+        secrets: &dyn Secrets,
+    ) -> LiveEnvironment {
+        let models = place.models.iter().map(|(alias, targets)| {
+            let routes = targets.iter().filter_map(|target| self.route(place, target, before, secrets));
+            (alias.clone(), routes.collect())
+        });
+        let models: HashMap<ModelAlias, Arc<[Route]>> = models.collect();
+        let mut prompts = HashMap::new();
+        for (name, prompt) in &environment.prompts {
+            let Some(stable) = self.served(place, &models, prompt.version, &prompt.success) else { continue };
+            let trial = prompt.rollout.as_ref().and_then(|rollout| {
+                Some(Trial {
+                    stable: self.served(place, &models, prompt.version, &rollout.success)?,
+                    candidate: self.served(place, &models, rollout.candidate, &rollout.success)?,
+                    rollout: Arc::new(rollout.clone()),
+                })
+            });
+            prompts.insert(name.clone(), LivePrompt { stable, trial });
+        }
+        let nothing = SuccessContract::default();
+        let versions: Vec<Digest> = self.versions.keys().copied().collect();
+        let pinned = versions.into_iter().filter_map(|digest| Some((digest, self.served(place, &models, digest, &nothing)?)));
+        LiveEnvironment { prompts, pinned: pinned.collect(), models }
+    }
+
+    fn served(
+        &self,
+        place: &Place<'_>,
+        models: &HashMap<ModelAlias, Arc<[Route]>>,
+        digest: Digest,
+        success: &SuccessContract,
+    ) -> Option<Arc<Served>> {
+        let version = Arc::clone(self.versions.get(&digest)?);
+        let contract = match Contract::compile(success, version.version.output.schema.as_ref()) {
+            Ok(contract) => Arc::new(contract),
+            Err(reason) => {
+                error!(%digest, reason = %bowline_types::chain(&reason), "version cannot be served");
+                return None;
+            }
+        };
+        let routes = routes_of(&version.version, place, models);
+        Some(Arc::new(Served { version, contract, routes }))
+    }
+
+    fn route(&mut self, place: &Place<'_>, target: &Target, before: &Self, secrets: &dyn Secrets) -> Option<Route> {
+        let endpoint = place.providers.get(&target.provider)?;
+        let spec = ProviderSpec::find(&endpoint.kind)?;
+        let credential = match &endpoint.api_key {
+            None => Credential::None,
+            Some(reference) => {
+                secrets.resolve(reference).map_or_else(|| Credential::Missing(reference.clone()), Credential::Key)
+            }
+        };
+        let key: CircuitKey =
+            (place.project.clone(), place.environment.clone(), target.provider.clone(), target.model.clone());
+        let circuit = self.circuits.get(&key).or_else(|| before.circuits.get(&key)).map(Arc::clone).unwrap_or_default();
+        self.circuits.insert(key, Arc::clone(&circuit));
+        // Where an upstream serves the models of others, their price is not that of the format's inventor.
+        let price = if endpoint.identity.is_none() { Table::embedded().model(spec.kind, &target.model) } else { None };
+        Some(Route {
+            provider: target.provider.clone(),
+            spec,
+            base_url: endpoint.base_url.clone().unwrap_or_else(|| spec.base_url.to_owned()),
+            credential,
+            model: target.model.clone(),
+            timeout: target.timeout,
+            price,
+            circuit,
+        })
+    }
+}
+
+/// The routes of a version are those of its own identities, so that what was tested is what is served: an alias that points
+/// elsewhere by now does not change a version.
+fn routes_of(version: &Version, place: &Place<'_>, models: &HashMap<ModelAlias, Arc<[Route]>>) -> Arc<[Route]> {
+    let identity_of = |route: &Route| {
+        let endpoint = place.providers.get(&route.provider);
+        endpoint.and_then(|endpoint| endpoint.identity.clone()).unwrap_or_else(|| route.spec.kind.to_owned())
+    };
+    let of_alias = models.get(&version.model.alias);
+    let every: Vec<&Route> = of_alias.into_iter().chain(models.values()).flat_map(|routes| routes.iter()).collect();
+    let route = |identity: &bowline_prompt::ModelIdentity| {
+        let exact = every.iter().find(|route| route.model == identity.model && identity_of(route) == identity.provider);
+        let provider = || every.iter().find(|route| identity_of(route) == identity.provider);
+        let found = exact.or_else(provider)?;
+        let price = if found.model == identity.model { found.price } else { Table::embedded().model(found.spec.kind, &identity.model) };
+        Some(Route { model: identity.model.clone(), price, ..(*found).clone() })
+    };
+    version.model.identities.iter().filter_map(route).collect()
+}
+
+// === impl LiveVersion ===
+
+impl LiveVersion {
+    fn compile(digest: Digest, content: &serde_json::Value) -> Result<Self, String> {
+        let version: Version = serde_json::from_value(content.clone()).map_err(|error| error.to_string())?;
+        // Where a schema has checked the variables, one that is left out is empty; without one, it is an error.
+        let missing = if version.input.schema.is_some() { Missing::Empty } else { Missing::Refuse };
+        let template = CompiledTemplate::compile(&version.body, &version.partials, missing);
+        let template = template.map_err(|error| bowline_types::chain(&error))?;
+        let schema = version.input.schema.clone();
+        let input = schema.map(|schema| InputSchema::new(schema, version.input.default.clone())).transpose();
+        let input = input.map_err(|error| format!("input schema, {}: {error}", error.pointer))?;
+        Ok(Self { digest, version, template, input })
+    }
+}

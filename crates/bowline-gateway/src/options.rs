@@ -1,0 +1,58 @@
+use std::time::Duration;
+
+/// How the gateway works. Every bound has a name.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// The largest request body, in bytes. Default: 32 MiB.
+    pub request_bytes_max: usize,
+    /// The largest answer that is read whole, in bytes. Default: 64 MiB.
+    pub answer_bytes_max: usize,
+    /// The most calls in flight; one more is refused with 429. Default: 10,000.
+    pub in_flight_max: usize,
+    /// How many upstream calls one request may take, over retries and fallbacks. Default: 3.
+    pub attempts_max: u32,
+    /// The longest wait before a retry, whatever the provider asks for; beyond it the error goes to the client. Default: 2 s.
+    pub retry_wait_max: Duration,
+    /// How much text of an answer is kept for checks, in bytes; beyond it checks on the text are unknown. Default: 1 MiB.
+    pub check_text_bytes_max: usize,
+    /// How long shutdown waits for calls in flight. Default: 10 s.
+    pub drain: Duration,
+    /// How records leave.
+    pub recorder: RecorderOptions,
+}
+
+/// How records leave the gateway.
+#[derive(Clone, Debug)]
+pub struct RecorderOptions {
+    /// Records that may wait; what comes beyond is counted as lost. Default: 65,536.
+    pub queue_max: usize,
+    /// The most records in one batch. Default: 512.
+    pub batch_max: usize,
+    /// The wait before a failed batch is sent again, doubling up to 32 times that. Default: 50 ms.
+    pub retry_wait: Duration,
+}
+
+// === impl GatewayOptions ===
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            request_bytes_max: 32 * 1024 * 1024,
+            answer_bytes_max: 64 * 1024 * 1024,
+            in_flight_max: 10_000,
+            attempts_max: 3,
+            retry_wait_max: Duration::from_secs(2),
+            check_text_bytes_max: 1024 * 1024,
+            drain: Duration::from_secs(10),
+            recorder: RecorderOptions::default(),
+        }
+    }
+}
+
+// === impl RecorderOptions ===
+
+impl Default for RecorderOptions {
+    fn default() -> Self {
+        Self { queue_max: 65_536, batch_max: 512, retry_wait: Duration::from_millis(50) }
+    }
+}

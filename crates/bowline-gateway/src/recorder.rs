@@ -1,0 +1,255 @@
+//! The way of records out of the gateway. The request path only ever tries to put a record into a bounded queue; checks, metrics,
+//! export and delivery happen behind it.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bowline_registry::ContentCapture;
+use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
+use bowline_telemetry::{Evidence, Metrics, OtlpHandle, TraceContext};
+use bowline_types::{Arm, CheckResult, InstanceId, RolloutId};
+use tokio::sync::mpsc;
+use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::exchange::Exchange;
+use crate::options::RecorderOptions;
+
+/// Where records and outcomes go: the control role, in this process or over the network.
+pub trait Sink: Send + Sync + 'static {
+    /// Delivers records and counters of losses. `Ok` means durable; the same batch may come again.
+    fn records(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> SinkFuture<'_>;
+
+    /// Delivers an outcome. `Ok` means durable.
+    fn outcome(&self, outcome: OutcomeRecord) -> SinkFuture<'_>;
+}
+
+/// The future of a delivery.
+pub type SinkFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;
+
+/// Why a delivery failed; it may be tried again.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("could not deliver to the control role: {0}")]
+pub struct SinkError(pub String);
+
+/// How the recorder stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecorderStatus {
+    /// Records that were delivered.
+    pub delivered: u64,
+    /// Records that wait.
+    pub waiting: u64,
+    /// Records that were lost, by rollout and arm; `None` where no rollout assigned them.
+    pub lost: BTreeMap<Option<(RolloutId, Arm)>, u64>,
+}
+
+/// A finished call on its way to the record.
+pub(crate) struct Finished {
+    pub(crate) exchange: Exchange,
+    pub(crate) capture: ContentCapture,
+    /// Whether only feedback can judge it, since the application makes the call itself.
+    pub(crate) resolved_only: bool,
+}
+
+/// The side of the request path. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    queue: mpsc::Sender<Box<Finished>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    instance: InstanceId,
+    delivered: AtomicU64,
+    /// Taken into the queue and neither delivered nor lost yet.
+    waiting: AtomicU64,
+    /// Locked on the path of a lost record and by the worker only.
+    lost: Mutex<BTreeMap<Option<(RolloutId, Arm)>, u64>>,
+    metrics: Arc<Metrics>,
+}
+
+/// The side behind the queue.
+pub(crate) struct Worker {
+    queue: mpsc::Receiver<Box<Finished>>,
+    shared: Arc<Shared>,
+    options: RecorderOptions,
+    sink: Arc<dyn Sink>,
+    metrics: Arc<Metrics>,
+    otlp: Option<OtlpHandle>,
+    told: u64,
+}
+
+/// How often counters of losses are told while no records flow.
+const LOSS_INTERVAL: Duration = Duration::from_millis(500);
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Returns both sides of the queue.
+    pub(crate) fn new(
+        instance: InstanceId,
+        options: RecorderOptions,
+        sink: Arc<dyn Sink>,
+        metrics: Arc<Metrics>,
+        otlp: Option<OtlpHandle>,
+    ) -> (Self, Worker) {
+        let (sender, queue) = mpsc::channel(options.queue_max.max(1));
+        let (delivered, waiting) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { instance, delivered, waiting, lost: Mutex::new(BTreeMap::new()), metrics: Arc::clone(&metrics) });
+        let recorder = Self { queue: sender, shared: Arc::clone(&shared) };
+        (recorder, Worker { queue, shared, options, sink, metrics, otlp, told: 0 })
+    }
+
+    /// Hands a finished call over, without waiting; where the queue is full it is counted as lost.
+    pub(crate) fn record(&self, finished: Finished) {
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.queue.try_send(Box::new(finished)) {
+            let (mpsc::error::TrySendError::Full(finished) | mpsc::error::TrySendError::Closed(finished)) = error;
+            let arm = finished.exchange.arm.as_ref().map(|assigned| (assigned.rollout.id, assigned.arm));
+            self.shared.lose(arm);
+        }
+    }
+
+    /// Returns how the recorder stands.
+    pub(crate) fn status(&self) -> RecorderStatus {
+        RecorderStatus {
+            delivered: self.shared.delivered.load(Ordering::Relaxed),
+            waiting: self.shared.waiting.load(Ordering::Relaxed),
+            lost: self.shared.lost.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lose(&self, arm: Option<(RolloutId, Arm)>) {
+        self.metrics.record_lost(arm.map(|(_, arm)| arm));
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner).entry(arm).or_default() += 1;
+    }
+
+    fn losses(&self) -> (u64, Vec<LossRecord>) {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_rollouts = lost.iter().filter_map(|(arm, total)| arm.map(|(rollout, arm)| (rollout, arm, *total)));
+        let instance = self.instance;
+        let records = of_rollouts.map(|(rollout, arm, total)| LossRecord { instance, rollout, arm, total });
+        (lost.values().sum(), records.collect())
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Works until told to stop, then delivers what waits for at most `drain`; what is left then is counted as lost.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken, drain: Duration) {
+        let mut batch = Vec::with_capacity(self.options.batch_max);
+        let mut interval = tokio::time::interval(LOSS_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                taken = self.queue.recv_many(&mut batch, self.options.batch_max.max(1)) => {
+                    if taken == 0 { return }
+                }
+                _ = interval.tick() => {}
+            }
+            self.observe_queue();
+            if !batch.is_empty() || self.shared.losses().0 > self.told {
+                self.deliver(&mut batch, &shutdown).await;
+            }
+        }
+        self.drain(batch, Instant::now() + drain).await;
+    }
+
+    fn observe_queue(&self) {
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        self.metrics.record_queue_depth_set(usize::try_from(waiting).unwrap_or(usize::MAX));
+    }
+
+    async fn drain(&mut self, mut batch: Vec<Box<Finished>>, deadline: Instant) {
+        self.queue.close();
+        loop {
+            while batch.len() < self.options.batch_max {
+                let Ok(finished) = self.queue.try_recv() else { break };
+                batch.push(finished);
+            }
+            if batch.is_empty() {
+                return;
+            }
+            let patience = CancellationToken::new();
+            let delivered = tokio::time::timeout_at(deadline, self.deliver(&mut batch, &patience)).await;
+            if delivered.is_err() {
+                let left = self.shared.waiting.load(Ordering::Relaxed);
+                warn!(records = left, "records were lost at shutdown: the control role did not take them in time");
+                return;
+            }
+        }
+    }
+
+    /// Makes records of a batch and delivers them, as often as it takes; the queue bounds what piles up meanwhile.
+    async fn deliver(&mut self, batch: &mut Vec<Box<Finished>>, shutdown: &CancellationToken) {
+        let finished = std::mem::take(batch);
+        let count = u64::try_from(finished.len()).unwrap_or(u64::MAX);
+        // Checks parse JSON and evaluate expressions: work for a thread that serves nobody.
+        let metrics = Arc::clone(&self.metrics);
+        let checks = move || finished.into_iter().map(|each| check(*each, &metrics)).collect::<Vec<_>>();
+        let records = tokio::task::spawn_blocking(checks).await.unwrap_or_default();
+        for (record, trace) in &records {
+            self.metrics.record(record);
+            if let Some(otlp) = &self.otlp {
+                otlp.record(record, trace.as_ref());
+            }
+        }
+        let records: Vec<InferenceRecord> = records.into_iter().map(|(record, _)| record).collect();
+        let mut wait = self.options.retry_wait;
+        loop {
+            let (lost, losses) = self.shared.losses();
+            match self.sink.records(records.clone(), losses).await {
+                Ok(()) => {
+                    self.told = lost;
+                    self.shared.delivered.fetch_add(count, Ordering::Relaxed);
+                    self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+                    return;
+                }
+                Err(error) => debug!(%error, records = count, "records wait"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => wait = self.options.retry_wait,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(self.options.retry_wait * 32),
+            }
+            self.observe_queue();
+        }
+    }
+}
+
+/// Evaluates the success contract of a call and makes its record.
+fn check(finished: Finished, metrics: &Metrics) -> (InferenceRecord, Option<TraceContext>) {
+    let Finished { exchange, capture, resolved_only } = finished;
+    let mut record = exchange.record();
+    if let Some(contract) = &exchange.contract {
+        let outcome = &exchange.outcome;
+        let evidence = Evidence {
+            text: outcome.text.as_deref().unwrap_or_default(),
+            finish: outcome.finish.as_deref(),
+            error: outcome.error,
+            refusal: outcome.refusal,
+            variables: &exchange.variables,
+        };
+        record.checks = contract.evaluate_with(&evidence, &mut |reason| metrics.check_unknown(reason));
+        if resolved_only {
+            record.checks.retain(|name, _| name.starts_with("feedback:"));
+        }
+    }
+    let wanted = match capture {
+        ContentCapture::Off => false,
+        ContentCapture::Failures => record.success() == CheckResult::Fail,
+        ContentCapture::All => true,
+    };
+    record.content = wanted.then(|| exchange.content());
+    (record, exchange.trace)
+}
