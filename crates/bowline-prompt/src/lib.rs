@@ -2,6 +2,7 @@
 //!
 //! Nothing here does IO: files come from a [`Source`], and what is wrong in them is a [`Diagnostic`] with its place.
 
+mod check;
 pub mod conformance;
 mod contract;
 mod diagnostic;
@@ -19,6 +20,7 @@ mod template;
 mod version;
 pub mod yaml;
 
+pub use check::{CheckReport, CheckedPrompt, check};
 pub use contract::check_contract;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity, Span, render as render_diagnostic};
 pub use diff::{DiffKind, DiffLine, DiffSection, VersionDiff};
@@ -29,11 +31,14 @@ pub use project::{
     BaseUrl, ContentCapture, EndpointOverride, Environment, EnvironmentSource, HttpUrl, Model, Otlp, Project, Provider,
     ProviderKind, RolloutPolicy, Target, Telemetry, UrlError,
 };
-pub use prompt::{Extension, InputSection, OutputSection, ParsedPrompt, PromptFile, Spanned, ToolDefinition};
+pub use prompt::{
+    CheckContext, Extension, InputSection, OutputSection, ParsedPrompt, PromptFile, Spanned, ToolDefinition,
+    check_partial, check_prompt,
+};
 pub use render::{Media, Message, Part, Role, ToolRequest, ToolResponse};
 pub use schema_files::{front_matter_schema, project_schema};
 pub use source::{MemorySource, Source};
-pub use template::{CompileError, CompiledTemplate, Missing, RenderError, RenderInput};
+pub use template::{CompileError, CompiledTemplate, Missing, Partial, RenderError, RenderInput};
 pub use version::{
     ModelConfig, ModelIdentity, OutputFormat, Version, VersionInput, VersionModel, VersionOutput, VersionTool,
     canonical_json,

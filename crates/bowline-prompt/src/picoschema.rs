@@ -55,6 +55,20 @@ pub fn is_json_schema(schema: &Node) -> bool {
     })
 }
 
+/// Returns the key that declares the property `name` at the top of `schema`.
+#[must_use]
+pub fn property_key<'n>(schema: &'n Node, name: &str) -> Option<&'n Key> {
+    let written_out = schema.get("properties").filter(|properties| properties.is_mapping());
+    if let Some(properties) = written_out {
+        return properties.entry(name).map(|(key, _)| key);
+    }
+    let keys = schema.entries().iter().map(|(key, _)| key);
+    keys.into_iter().find(|key| {
+        let declared = key.text.split('(').next().unwrap_or_default();
+        declared.strip_suffix('?').unwrap_or(declared) == name
+    })
+}
+
 struct Compiler<'a> {
     file: &'a str,
     named: &'a Resolver<'a>,

@@ -1,13 +1,18 @@
 //! One `.prompt` file: YAML front matter and a Handlebars body.
 
+mod check;
 mod file_name;
 mod front_matter;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, Value};
 
+pub use check::{CheckContext, check_partial, check_prompt};
 pub use file_name::PromptFile;
 
 use crate::diagnostic::{Diagnostic, Position, Span};
+use crate::picoschema::{self, Resolver};
 use crate::yaml::{self, Key, Node};
 
 /// A parsed `.prompt` file. Every value from the front matter keeps its place.
@@ -129,10 +134,21 @@ impl ParsedPrompt {
         }
     }
 
-    /// Returns the place in the file of a place in the body.
-    #[must_use]
-    pub const fn in_file(&self, position: Position) -> Position {
-        let column = if position.line == 1 { position.column + self.body_start.column - 1 } else { position.column };
-        Position::new(position.line + self.body_start.line - 1, column)
+    /// Returns the JSON Schema of the variables, if the file declares them.
+    ///
+    /// # Errors
+    /// What is neither Picoschema nor JSON Schema, at its place.
+    pub fn input_schema(&self, named: &Resolver<'_>) -> Result<Option<Value>, Diagnostic> {
+        let schema = self.input.schema.as_ref();
+        schema.map_or(Ok(None), |schema| picoschema::compile(&self.file, schema, named))
+    }
+
+    /// Returns the JSON Schema of the answer, if the file declares it.
+    ///
+    /// # Errors
+    /// What is neither Picoschema nor JSON Schema, at its place.
+    pub fn output_schema(&self, named: &Resolver<'_>) -> Result<Option<Value>, Diagnostic> {
+        let schema = self.output.schema.as_ref();
+        schema.map_or(Ok(None), |schema| picoschema::compile(&self.file, schema, named))
     }
 }

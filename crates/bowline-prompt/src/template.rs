@@ -1,8 +1,11 @@
 //! Handlebars templates: compiled once with their partials, rendered many times to messages.
 
+pub(crate) mod analyse;
 pub(crate) mod helper;
 pub(crate) mod outline;
+mod partial;
 mod rewrite;
+mod shape;
 pub(crate) mod tag;
 #[cfg(test)]
 mod tests;
@@ -16,6 +19,8 @@ use handlebars::template::Template;
 use handlebars::{Context, Handlebars, Output, RenderContext, RenderErrorReason, Renderable, TemplateErrorReason};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
+
+pub use partial::Partial;
 
 use crate::diagnostic::{Position, Span};
 use crate::render::{Markers, Message};
@@ -127,6 +132,7 @@ pub enum RenderError {
 }
 
 /// One text and what it says.
+#[derive(Clone, Debug)]
 pub(crate) struct Unit {
     template: Template,
     pub(crate) steps: Vec<Step>,
@@ -141,15 +147,16 @@ impl CompiledTemplate {
     /// The first thing that is wrong; the checks of a project tell all of them.
     pub fn compile(body: &str, partials: &BTreeMap<String, String>, missing: Missing) -> Result<Self, CompileError> {
         let root = Unit::parse(body).map_err(|error| syntax(body, None, error))?;
-        let mut loader = Loader {
-            engine: helper::engine(missing == Missing::Refuse),
-            partials,
-            path: Vec::new(),
-            depth: BTreeMap::new(),
-        };
-        loader.load_all(None, &root.steps)?;
-        let used = loader.depth.keys().map(|name| (*name).to_owned()).collect();
-        let Loader { engine, .. } = loader;
+        let loader = Loader { partials, units: BTreeMap::new(), includes: BTreeMap::new() };
+        let units = loader.load(&root)?;
+        let used = units.keys().cloned().collect();
+        let mut engine = helper::engine(missing == Missing::Refuse);
+        for (name, unit) in units {
+            let mut template = unit.template;
+            template.name = Some(name.clone());
+            rewrite::rewrite(&mut template);
+            engine.register_template(&name, template);
+        }
         let mut template = root.template;
         rewrite::rewrite(&mut template);
         Ok(Self { inner: Arc::new(Inner { engine, root: template, partials: used }) })
@@ -212,54 +219,81 @@ impl Unit {
     }
 }
 
-/// Loads partials into the engine, each once.
+/// Collects the partials that a template needs, and what includes what.
 struct Loader<'a> {
-    engine: Handlebars<'static>,
     partials: &'a BTreeMap<String, String>,
-    /// The partials being loaded, outermost first.
-    path: Vec<&'a str>,
-    /// How many levels each loaded partial includes below itself.
-    depth: BTreeMap<&'a str, usize>,
+    units: BTreeMap<String, Unit>,
+    /// What each partial includes. Partials that are defined inline are found by name from wherever they are included
+    /// below, so that all of one name are one here.
+    includes: BTreeMap<String, BTreeSet<String>>,
 }
 
 // === impl Loader ===
 
-impl<'a> Loader<'a> {
-    /// Loads what `steps` refer to and returns how deep that goes.
-    fn load_all(&mut self, partial: Option<&str>, steps: &[Step]) -> Result<usize, CompileError> {
-        let inline = outline::inline_names(steps);
-        let mut depth = 0;
-        for call in outline::partials(steps) {
-            let Some(name) = &call.name else {
-                return Err(CompileError::PartialDynamic { partial: partial.map(str::to_owned) });
-            };
-            if name != PARTIAL_BLOCK && !inline.contains(name) {
-                depth = depth.max(1 + self.load(name)?);
+impl Loader<'_> {
+    /// Loads everything that `root` refers to and returns the partials.
+    fn load(mut self, root: &Unit) -> Result<BTreeMap<String, Unit>, CompileError> {
+        let mut wanted = self.read(None, root)?;
+        let mut inline_only = BTreeSet::new();
+        while let Some(name) = wanted.pop_first() {
+            if self.units.contains_key(&name) {
+                continue;
             }
+            let Some(source) = self.partials.get(&name) else {
+                inline_only.insert(name);
+                continue;
+            };
+            let unit = Unit::parse(source).map_err(|error| syntax(source, Some(&name), error))?;
+            wanted.extend(self.read(Some(&name), &unit)?);
+            self.units.insert(name, unit);
         }
-        if depth > INCLUDE_DEPTH_MAX { Err(CompileError::PartialDepth) } else { Ok(depth) }
+        if let Some(name) = inline_only.into_iter().find(|name| !self.includes.contains_key(name)) {
+            return Err(CompileError::PartialMissing { name });
+        }
+        let mut depths = BTreeMap::new();
+        for name in self.includes.keys() {
+            self.depth(name, &mut Vec::new(), &mut depths)?;
+        }
+        Ok(self.units)
     }
 
-    fn load(&mut self, name: &str) -> Result<usize, CompileError> {
-        let missing = || CompileError::PartialMissing { name: name.to_owned() };
-        let (name, source) = self.partials.get_key_value(name).ok_or_else(missing)?;
-        if let Some(from) = self.path.iter().position(|loading| loading == name) {
-            let round = self.path.iter().copied().skip(from).chain([name.as_str()]);
+    /// Notes what a text includes, and returns that together with what its inline partials include.
+    fn read(&mut self, partial: Option<&str>, unit: &Unit) -> Result<BTreeSet<String>, CompileError> {
+        let dynamic = || CompileError::PartialDynamic { partial: partial.map(str::to_owned) };
+        let mut all = BTreeSet::new();
+        let inclusions = outline::inclusions(partial.unwrap_or_default(), &unit.steps).ok_or_else(dynamic)?;
+        for (name, included) in inclusions {
+            all.extend(included.iter().cloned());
+            self.includes.entry(name).or_default().extend(included);
+        }
+        Ok(all)
+    }
+
+    /// Returns how many levels of inclusion are below `name`.
+    fn depth<'n>(
+        &'n self,
+        name: &'n str,
+        path: &mut Vec<&'n str>,
+        depths: &mut BTreeMap<&'n str, usize>,
+    ) -> Result<usize, CompileError> {
+        if let Some(from) = path.iter().position(|including| *including == name) {
+            let round = path.iter().copied().skip(from).chain([name]);
             return Err(CompileError::PartialCycle { names: round.map(str::to_owned).collect() });
         }
-        if let Some(depth) = self.depth.get(name.as_str()) {
+        if let Some(depth) = depths.get(name) {
             return Ok(*depth);
         }
-        let unit = Unit::parse(source).map_err(|error| syntax(source, Some(name), error))?;
-        self.path.push(name);
-        let depth = self.load_all(Some(name), &unit.steps)?;
-        self.path.pop();
-        self.depth.insert(name, depth);
-        let mut template = unit.template;
-        template.name = Some(name.clone());
-        rewrite::rewrite(&mut template);
-        self.engine.register_template(name, template);
-        Ok(depth)
+        if path.len() > INCLUDE_DEPTH_MAX {
+            return Err(CompileError::PartialDepth);
+        }
+        path.push(name);
+        let mut depth = 0;
+        for included in self.includes.get(name).into_iter().flatten() {
+            depth = depth.max(1 + self.depth(included, path, depths)?);
+        }
+        path.pop();
+        depths.insert(name, depth);
+        if depth > INCLUDE_DEPTH_MAX { Err(CompileError::PartialDepth) } else { Ok(depth) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a template says, with places: the engine's tree beside the tokens of its tags.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use handlebars::Path;
@@ -8,6 +9,7 @@ use handlebars::template::{
 };
 use serde_json::Value;
 
+use super::PARTIAL_BLOCK;
 use super::tag::{Tag, TagKind, spelled_out};
 
 /// One thing a template does, in the order of the text.
@@ -85,40 +87,30 @@ pub(crate) fn outline(template: &Template, tags: &[Tag]) -> Vec<Step> {
     Outliner { tags: tags.iter().filter(opening) }.steps(template)
 }
 
-/// Returns a call of every partial that `steps` refer to, also below blocks.
-pub(crate) fn partials(steps: &[Step]) -> Vec<&Call> {
-    let mut found = Vec::new();
-    let mut rest: Vec<&Step> = steps.iter().rev().collect();
-    while let Some(step) = rest.pop() {
+/// Returns what `steps`, the text called `name`, include, and what every partial they define inline includes; `None`
+/// where a name is computed.
+pub(crate) fn inclusions(name: &str, steps: &[Step]) -> Option<Vec<(String, BTreeSet<String>)>> {
+    let mut texts: Vec<(String, BTreeSet<String>)> = vec![(name.to_owned(), BTreeSet::new())];
+    // Steps that are left, and the text they belong to.
+    let mut rest: Vec<(usize, &Step)> = steps.iter().map(|step| (0, step)).collect();
+    while let Some((text, step)) = rest.pop() {
         match step {
             Step::Output(_) => {}
-            Step::Block { body, inverse, .. } => rest.extend(inverse.iter().rev().chain(body.iter().rev())),
+            Step::Block { body, inverse, .. } => rest.extend(body.iter().chain(inverse).map(|step| (text, step))),
             Step::Partial { call, block } => {
-                found.push(call);
-                rest.extend(block.iter().flatten().rev());
+                let name = call.name.clone()?;
+                if name != PARTIAL_BLOCK {
+                    texts.get_mut(text)?.1.insert(name);
+                }
+                rest.extend(block.iter().flatten().map(|step| (text, step)));
             }
-            Step::Inline { body, .. } => rest.extend(body.iter().rev()),
-        }
-    }
-    found
-}
-
-/// Returns the names of the partials that `steps` define themselves.
-pub(crate) fn inline_names(steps: &[Step]) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut rest: Vec<&Step> = steps.iter().collect();
-    while let Some(step) = rest.pop() {
-        match step {
-            Step::Output(_) => {}
-            Step::Block { body, inverse, .. } => rest.extend(body.iter().chain(inverse)),
-            Step::Partial { block, .. } => rest.extend(block.iter().flatten()),
             Step::Inline { call, body } => {
-                names.extend(inline_name(call));
-                rest.extend(body);
+                texts.push((inline_name(call)?, BTreeSet::new()));
+                rest.extend(body.iter().map(|step| (texts.len() - 1, step)));
             }
         }
     }
-    names
+    Some(texts)
 }
 
 /// Returns the name that `{{#*inline "name"}}` defines, if it is written out.
@@ -245,9 +237,11 @@ fn argument(parameter: &Parameter, places: &mut Places<'_>) -> Argument {
             Argument::Path(path_use(text, Some(path), places))
         }
         Parameter::Literal(value) => {
+            let written = value.to_string();
             let range = places.take(|token| match value {
+                // Either quotes.
                 Value::String(text) => token.len() >= 2 && token.get(1..token.len() - 1) == Some(text),
-                other => token == other.to_string(),
+                _ => token == written,
             });
             Argument::Literal(value.clone(), range)
         }
