@@ -32,14 +32,12 @@ const CHECKS_LATER: [&str; 4] = ["tools", "grounded", "latency", "judge"];
 // === impl PromptFields ===
 
 impl PromptFields {
-    /// Reads our fields of `prompt`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them, each at its place.
-    pub fn read(prompt: &ParsedPrompt, cel: &CelCheck<'_>) -> Result<Self, Diagnostics> {
+    /// Reads our fields of `prompt`, and returns everything that is wrong with them beside those that are not.
+    #[must_use]
+    pub fn read(prompt: &ParsedPrompt, cel: &CelCheck<'_>) -> (Self, Diagnostics) {
         let mut reader = Reader { prompt, cel, diagnostics: Diagnostics::new() };
         let fields = reader.fields();
-        if reader.diagnostics.is_empty() { Ok(fields) } else { Err(reader.diagnostics) }
+        (fields, reader.diagnostics)
     }
 }
 
@@ -178,7 +176,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<PromptFields, Diagnostics> {
+    fn read(text: &str) -> (PromptFields, Diagnostics) {
         let cel =
             |expression: &str| if expression.contains("((") { Err("a `)` is missing".to_owned()) } else { Ok(()) };
         PromptFields::read(&ParsedPrompt::parse("prompts/a.prompt", text).unwrap(), &cel)
@@ -186,18 +184,18 @@ mod tests {
 
     #[test]
     fn good_fields_are_read() {
-        let fields = read(
+        let (fields, found) = read(
             "---\noutput: {schema: {a: string}}\nbowline.owners: [support, ada@example.com]\nbowline.suite: evals/a.yaml\n\
              bowline.success:\n  - schema\n  - not_refusal\n  - feedback: helpful\n  - cel: size(text) < 500\n\
              bowline.rollout: {margin: 0.03}\nother.tool: [kept]\n---\n",
-        )
-        .unwrap();
+        );
+        assert!(found.is_empty(), "{found:?}");
         assert_eq!(fields.owners, ["support", "ada@example.com"]);
         assert_eq!(fields.suite.unwrap().value, "evals/a.yaml");
         let names: Vec<String> = fields.success.0.iter().map(Check::name).collect();
         assert_eq!(names, ["schema", "not_refusal", "feedback:helpful", "cel:size(text) < 500"]);
         assert_eq!(fields.rollout.unwrap().margin, 0.03);
-        assert_eq!(read("---\nmodel: a\n---\n").unwrap(), PromptFields::default());
+        assert_eq!(read("---\nmodel: a\n---\n"), (PromptFields::default(), Diagnostics::new()));
     }
 
     #[test]
@@ -221,7 +219,7 @@ bowline.success:
   - feedback: ''
 ---
 ";
-        let found = read(text).unwrap_err().into_sorted().into_iter().map(|diagnostic| {
+        let found = read(text).1.into_sorted().into_iter().map(|diagnostic| {
             let start = diagnostic.span.unwrap().start;
             format!("{}:{} {}", start.line, start.column, diagnostic.message)
         });
@@ -244,7 +242,7 @@ bowline.success:
             ]
         );
         assert_eq!(
-            read("---\nbowline.success: schema\n---\n").unwrap_err().as_slice()[0].message,
+            read("---\nbowline.success: schema\n---\n").1.as_slice()[0].message,
             "`bowline.success` is a list of checks, not text"
         );
     }

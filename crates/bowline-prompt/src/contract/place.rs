@@ -2,6 +2,7 @@
 
 use super::Step;
 use crate::diagnostic::Span;
+use crate::picoschema;
 use crate::prompt::ParsedPrompt;
 use crate::yaml::{Key, Node};
 
@@ -29,17 +30,9 @@ pub(super) fn of(prompt: &ParsedPrompt, section: &str, path: &[Step]) -> Span {
 }
 
 fn property<'a>(schema: &'a Node, name: &str) -> Option<(&'a Key, &'a Node)> {
-    let json_schema = schema.get("properties").filter(|properties| properties.is_mapping());
-    match json_schema.and_then(|properties| properties.entry(name)) {
-        Some(found) => Some(found),
-        None => schema.entries().iter().find(|(key, _)| written_name(key) == name).map(|(key, value)| (key, value)),
-    }
-}
-
-/// Returns the name in a key of Picoschema: `name?(array, …)`.
-fn written_name(key: &Key) -> &str {
-    let name = key.text.split_once('(').map_or(key.text.as_str(), |(name, _)| name);
-    name.strip_suffix('?').unwrap_or(name)
+    let key = picoschema::property_key(schema, name)?;
+    let written_out = schema.get("properties").filter(|properties| properties.is_mapping());
+    written_out.unwrap_or(schema).entry(&key.text)
 }
 
 fn name_span(key: &Key, name: &str) -> Span {
