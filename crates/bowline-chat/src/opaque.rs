@@ -66,7 +66,8 @@ impl Opaque {
 
     /// Writes the piece back where it stood in the wire object of its node.
     ///
-    /// Objects on the way are created; what the neutral form already wrote there stays, since the caller may have changed it.
+    /// Objects on the way are created. What the neutral form already wrote there stays, since the caller may have changed it;
+    /// of an object only the missing fields are added.
     pub fn restore(&self, node: &mut Map<String, Value>) {
         let keys: Vec<String> = self.path.split('/').skip(1).map(unescape).collect();
         let Some((last, parents)) = keys.split_last() else { return };
@@ -76,7 +77,21 @@ impl Opaque {
             let Value::Object(child) = child else { return };
             object = child;
         }
-        object.entry(last.as_str()).or_insert_with(|| self.raw.clone());
+        fill(object, last, &self.raw);
+    }
+}
+
+fn fill(object: &mut Map<String, Value>, key: &str, raw: &Value) {
+    match (object.get_mut(key), raw) {
+        (None, _) => {
+            object.insert(key.to_owned(), raw.clone());
+        }
+        (Some(Value::Object(present)), Value::Object(fields)) => {
+            for (key, raw) in fields {
+                fill(present, key, raw);
+            }
+        }
+        (Some(_), _) => {}
     }
 }
 
@@ -101,6 +116,8 @@ mod tests {
         assert_eq!(rest.len(), 1);
         let Value::Object(mut node) = json!({"config": {"kept": true}}) else { panic!("object") };
         rest[0].restore(&mut node);
-        assert_eq!(Value::Object(node), json!({"config": {"kept": true, "a/b": 1}}));
+        let more = Opaque { path: "/config".to_owned(), raw: json!({"kept": false, "c": 2}), ..rest[0].clone() };
+        more.restore(&mut node);
+        assert_eq!(Value::Object(node), json!({"config": {"kept": true, "a/b": 1, "c": 2}}));
     }
 }

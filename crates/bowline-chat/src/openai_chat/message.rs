@@ -101,23 +101,25 @@ fn take_signatures(fields: &mut Fields) -> Signatures {
     found
 }
 
+/// Takes the reasoning under either name; some servers send both for a while. An empty one is kept: it may have to go back.
 fn take_reasoning(fields: &mut Fields, signature: Option<Signature>) -> Option<Reasoning> {
-    let content = fields.take_string("reasoning_content").filter(|text| !text.is_empty());
-    let form = if signature.is_some() { ReasoningForm::Thinking } else { ReasoningForm::ReasoningContent };
-    let (text, form) = match content {
-        Some(text) => {
-            // Some servers send both names for a while.
-            if fields.peek("reasoning").and_then(Value::as_str) == Some(&text) {
-                fields.take("reasoning");
-            }
-            (text, form)
-        }
-        None => match fields.take_string("reasoning").filter(|text| !text.is_empty()) {
-            Some(text) => (text, ReasoningForm::Reasoning),
-            None => (String::new(), signature.as_ref().map(|_| form)?),
-        },
+    let named = |key: &str| fields.peek(key).and_then(Value::as_str);
+    let (content, other) = (named("reasoning_content"), named("reasoning"));
+    let same = content == other;
+    let use_other = content.is_none_or(str::is_empty) && other.is_some_and(|text| !text.is_empty());
+    let (key, form) = match signature {
+        _ if use_other => ("reasoning", ReasoningForm::Reasoning),
+        Some(_) => ("reasoning_content", ReasoningForm::Thinking),
+        None => ("reasoning_content", ReasoningForm::ReasoningContent),
     };
-    Some(Reasoning { text, signature, form, opaque: Vec::new() })
+    let text = fields.take_string(key);
+    if same {
+        fields.take("reasoning");
+    }
+    if text.is_none() && signature.is_none() {
+        return None;
+    }
+    Some(Reasoning { text: text.unwrap_or_default(), signature, form, opaque: Vec::new() })
 }
 
 fn decode_content(fields: &mut Fields) -> Result<Vec<Part>, DecodeError> {

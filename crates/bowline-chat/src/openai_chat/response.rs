@@ -131,7 +131,8 @@ pub(super) fn encode_finish(finish: &Finish, refused: bool) -> &str {
         Finish::Refusal if refused => "stop",
         // The provider ended the answer without words for it.
         Finish::Refusal => "content_filter",
-        Finish::Other(reason) if reason == "unspecified" => "stop",
+        // Servers that give no reason write none; to claim one would be an invention.
+        Finish::Other(reason) if reason == "unspecified" => "",
         finish => finish.as_str(),
     }
 }

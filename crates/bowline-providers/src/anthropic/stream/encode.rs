@@ -58,6 +58,9 @@ impl EncodeEvents for Encoder {
             }
             StreamEvent::Finish { finish, .. } => self.finish = Some(finish.clone()),
             StreamEvent::Usage(usage) => self.usage = *usage,
+            StreamEvent::Opaque { opaque, .. } if opaque.dialect == DIALECT && opaque.path.ends_with("/delta") => {
+                self.delta(opaque.raw.clone(), out);
+            }
             StreamEvent::Opaque { opaque, .. } if opaque.dialect == DIALECT => {
                 self.close(out);
                 write(json!({"type": "content_block_start", "index": self.blocks, "content_block": opaque.raw}), out);

@@ -12,7 +12,7 @@ use crate::gemini::{DIALECT, camel_case};
 struct State {
     /// The number of tool calls of each choice.
     calls: BTreeMap<u32, u32>,
-    /// The counts so far. They are totals, but not every chunk states all of them.
+    /// The counts so far: each chunk that counts the prompt states all totals anew, others add fields.
     usage: Fields,
 }
 
@@ -36,7 +36,12 @@ impl DecodeEvents for State {
             out.finish(0, Finish::ContentFilter);
         }
         if let Some(usage) = fields.take_object("usageMetadata") {
-            self.usage.merge(camel_case(usage));
+            let usage = camel_case(usage);
+            if usage.peek("promptTokenCount").is_some() {
+                self.usage = usage;
+            } else {
+                self.usage.merge(usage);
+            }
             let mut counts = self.usage.clone();
             out.usage(take_usage(&mut counts));
             out.metadata(counts, DIALECT, "/usageMetadata");
