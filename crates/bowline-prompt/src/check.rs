@@ -67,6 +67,12 @@ pub fn check(source: &dyn Source, cel: &CelCheck<'_>) -> CheckReport {
     let broken = checker.partials();
     let prompts = files.prompts.iter().filter_map(|prompt| checker.prompt(prompt, &broken)).collect();
     checker.unused_partials();
+    if files.prompt_count == 0 && reading.project.is_some() {
+        let warning = Diagnostic::warning("no-prompts", Project::FILE, "the project has no prompts");
+        checker
+            .diagnostics
+            .push(warning.hint("a prompt is a file below `prompts/`, such as `prompts/support/answer.prompt`"));
+    }
     let Checker { suites, diagnostics, .. } = checker;
     let wrong = |diagnostic: &Diagnostic| diagnostic.file == Project::FILE && diagnostic.severity == Severity::Error;
     let project = if diagnostics.as_slice().iter().any(wrong) { None } else { reading.project };
@@ -193,8 +199,12 @@ impl<'a> Checker<'a> {
         broken
     }
 
+    /// Warns about partials that no prompt reaches, where all prompts could be read.
     fn unused_partials(&mut self) {
-        let Some(reached) = &self.reached else { return };
+        let Some(reached) = self.reached.as_ref().filter(|_| self.files.prompts.len() == self.files.prompt_count)
+        else {
+            return;
+        };
         for (_, partial) in self.files.partials.iter().filter(|(name, _)| !reached.contains(*name)) {
             let warning = Diagnostic::warning("unused-partial", partial.file(), "no prompt includes this partial");
             self.diagnostics.push(warning.hint("remove it, or include it"));
@@ -219,11 +229,17 @@ impl<'a> Checker<'a> {
         self.suite(&fields, &parsed, &mut found);
         let identities = self.model(&parsed, &mut found);
         let closure = Closure { parsed: &parsed, templates: &self.templates, schemas: &schemas, identities };
-        self.reached = self.reached.take().zip(closure.partials()).map(|(mut reached, partials)| {
-            reached.extend(partials.into_keys());
+        let partials = closure.partials();
+        if let (Err(error), false, true) = (&partials, found.has_errors(), broken.is_empty()) {
+            // The check above says the same with places; nothing that does not compile may pass in silence.
+            found.push(Diagnostic::error("template", parsed.file.as_str(), error.to_string()));
+        }
+        let partials = partials.ok();
+        self.reached = self.reached.take().zip(partials.as_ref()).map(|(mut reached, partials)| {
+            reached.extend(partials.keys().cloned());
             reached
         });
-        let version = closure.version(&mut found);
+        let version = closure.version(partials, &mut found);
         let valid = !found.has_errors();
         self.diagnostics.extend(found);
         let version = version.filter(|version| valid && !version.partials.keys().any(|name| broken.contains(name)))?;

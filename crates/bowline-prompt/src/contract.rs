@@ -8,7 +8,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use bowline_types::{Digest, EnvironmentName};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::prompt::ParsedPrompt;
@@ -36,11 +36,8 @@ pub fn check_contract(
 }
 
 fn input_findings(candidate: &Version, live: &Version) -> Vec<Finding> {
-    // A prompt without an input schema takes no variables.
-    let nothing = json!({"type": "object", "properties": {}, "additionalProperties": false});
-    let schema = |version: &Version| version.input.schema.clone().unwrap_or_else(|| nothing.clone());
     let defaults: BTreeSet<String> = candidate.input.default.keys().cloned().collect();
-    Comparison::run(Direction::Input, &schema(live), &schema(candidate), defaults)
+    Comparison::run(Direction::Input, &live.input.accepted(), &candidate.input.accepted(), defaults)
 }
 
 fn output_findings(candidate: &VersionOutput, live: &VersionOutput) -> Vec<Finding> {

@@ -12,8 +12,10 @@ use std::fmt;
 use bowline_types::{Digest, ModelAlias};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::input_schema::{InputSchema, SchemaError};
+use crate::template::{CompileError, CompiledTemplate, Missing};
 pub use canonical::canonical_json;
 pub(crate) use canonical::inexact_integer;
 pub use config::ModelConfig;
@@ -77,7 +79,7 @@ pub struct ModelIdentity {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VersionInput {
-    /// JSON Schema of the variables; `None` where the prompt declares none.
+    /// JSON Schema of the variables; `None` where the prompt takes none.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "exact_schema")]
     pub schema: Option<Value>,
     /// Values of the variables that an application leaves out.
@@ -141,6 +143,22 @@ impl Version {
     pub fn canonical(&self) -> String {
         canonical_json(&identity::of(self))
     }
+
+    /// Compiles the template with its partials.
+    ///
+    /// # Errors
+    /// What is wrong with the template; nothing in a version that a check has made.
+    pub fn template(&self) -> Result<CompiledTemplate, CompileError> {
+        CompiledTemplate::compile(&self.body, &self.partials, Missing::Empty)
+    }
+
+    /// Compiles the input schema, with the defaults.
+    ///
+    /// # Errors
+    /// What is wrong with the schema; nothing in a version that a check has made.
+    pub fn input_schema(&self) -> Result<InputSchema, SchemaError> {
+        InputSchema::new(self.input.accepted(), self.input.default.clone())
+    }
 }
 
 // === impl ModelIdentity ===
@@ -154,6 +172,13 @@ impl fmt::Display for ModelIdentity {
 // === impl VersionInput ===
 
 impl VersionInput {
+    /// Returns the JSON Schema of what is accepted: the declared one, else one of no variables at all.
+    #[must_use]
+    pub fn accepted(&self) -> Value {
+        let nothing = || json!({"type": "object", "properties": {}, "additionalProperties": false});
+        self.schema.clone().unwrap_or_else(nothing)
+    }
+
     fn is_empty(&self) -> bool {
         self.schema.is_none() && self.default.is_empty()
     }

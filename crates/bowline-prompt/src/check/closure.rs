@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::picoschema::{self, Resolver};
 use crate::project::quoted;
 use crate::prompt::ParsedPrompt;
-use crate::template::{CompiledTemplate, Missing};
+use crate::template::{CompileError, CompiledTemplate, Missing};
 use crate::version::{
     ModelConfig, ModelIdentity, OutputFormat, Version, VersionInput, VersionModel, VersionOutput, VersionTool,
     inexact_integer,
@@ -30,14 +30,17 @@ pub(super) struct Closure<'a> {
 // === impl Closure ===
 
 impl Closure<'_> {
-    /// Makes the version, or says everything that hinders it.
-    pub(super) fn version(mut self, found: &mut Diagnostics) -> Option<Version> {
+    /// Makes the version with the partials that the template reaches, or says everything that hinders it.
+    pub(super) fn version(
+        mut self,
+        partials: Option<BTreeMap<String, String>>,
+        found: &mut Diagnostics,
+    ) -> Option<Version> {
         let config = self.config(found);
         let input = self.input(found);
         let output = self.output(found);
         let tools = self.tools(found);
         let model = self.model(found);
-        let partials = self.partials()?;
         Some(Version {
             schema_version: Version::SCHEMA,
             model: model?,
@@ -46,15 +49,18 @@ impl Closure<'_> {
             output,
             tools,
             body: self.parsed.body.clone(),
-            partials,
+            partials: partials?,
         })
     }
 
-    /// Returns the partials that the template reaches; `None` where it does not compile, which is told elsewhere at its place.
-    pub(super) fn partials(&self) -> Option<BTreeMap<String, String>> {
-        let template = CompiledTemplate::compile(&self.parsed.body, self.templates, Missing::Empty).ok()?;
+    /// Returns the partials that the template reaches.
+    ///
+    /// # Errors
+    /// Why the template does not compile.
+    pub(super) fn partials(&self) -> Result<BTreeMap<String, String>, CompileError> {
+        let template = CompiledTemplate::compile(&self.parsed.body, self.templates, Missing::Empty)?;
         let text = |name: &String| self.templates.get_key_value(name).map(|(name, text)| (name.clone(), text.clone()));
-        Some(template.partials().iter().filter_map(text).collect())
+        Ok(template.partials().iter().filter_map(text).collect())
     }
 
     fn model(&mut self, found: &mut Diagnostics) -> Option<VersionModel> {

@@ -133,6 +133,8 @@ bowline.success: [{ cel: bad( }]
 fn a_project_needs_a_project_file() {
     let report = run(&MemorySource::new());
     assert_eq!(told(&report.diagnostics), ["bowline.yaml there is no project file"]);
+    let report = run(&MemorySource::from_iter([("bowline.yaml", "project: a")]));
+    assert_eq!(told(&report.diagnostics), ["bowline.yaml the project has no prompts"]);
     let mut source = good();
     source.insert("bowline.yaml", "project: [");
     let report = run(&source);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bowline_prompt::{CompiledTemplate, Missing, RenderInput, Source, Version, check, render_diagnostic};
+use bowline_prompt::{RenderInput, Source, Version, check, render_diagnostic};
 use serde_json::{Map, json};
 
 /// The files of a folder.
@@ -48,8 +48,9 @@ fn the_example_is_a_good_project() {
     let stored = serde_json::to_string(&prompt.version).unwrap();
     let version: Version = serde_json::from_str(&stored).unwrap();
     assert_eq!(version.digest(), prompt.digest);
-    let template = CompiledTemplate::compile(&version.body, &version.partials, Missing::Empty).unwrap();
+    let template = version.template().unwrap();
     let variables = Map::from_iter([("ticket".to_owned(), json!("I was charged twice"))]);
+    version.input_schema().unwrap().validate(&variables).unwrap();
     let (context, history) = (Map::new(), []);
     let input = RenderInput {
         variables: &variables,

@@ -95,7 +95,8 @@ impl Project {
     fn digest_beside(&self, other: &[(&str, &str)]) -> Digest {
         let report = check(&self.source(other), &|_| Ok(()));
         let digest = report.prompt(&"answer".parse().unwrap()).map(|prompt| prompt.digest);
-        digest.unwrap_or_else(|| panic!("{}", rendered(&report)))
+        assert!(digest.is_some(), "{}", rendered(&report));
+        digest.unwrap()
     }
 }
 
