@@ -16,7 +16,7 @@ const LOCK: &str = "lock";
 pub(crate) struct Folder {
     path: PathBuf,
     // The lock is gone when the file is closed, by the kernel where the process dies.
-    _lock: File,
+    lock: File,
 }
 
 // === impl Folder ===
@@ -39,7 +39,16 @@ impl Folder {
         }
         let told = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         told.at("write the lock file", &lock_path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Lets go of the folder.
+    ///
+    /// Closing the file is not enough: a process that is being started has a copy of every open file for a moment.
+    pub(crate) fn unlock(self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the folder of a store could not be unlocked");
+        }
     }
 
     /// Returns the path of the folder.

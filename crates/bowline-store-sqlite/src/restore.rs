@@ -48,6 +48,7 @@ pub fn restore(copy: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Resto
         // Of no use; that it cannot be removed is not the error to tell.
         drop(fs::remove_file(&partial));
     }
+    folder.unlock();
     replaced
 }
 

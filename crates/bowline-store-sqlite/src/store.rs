@@ -62,8 +62,8 @@ pub struct SqliteStore {
 /// [`SqliteStore::close`] waits for. The fields are dropped in this order.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    _folder: Folder,
-    _alive: mpsc::Sender<Infallible>,
+    folder: Folder,
+    alive: mpsc::Sender<Infallible>,
 }
 
 /// What each thread that reads keeps until it ends. The writer waits for them, so that the last connection to close is the one
@@ -102,7 +102,7 @@ impl SqliteStore {
         migration::migrate(&mut connection)?;
 
         let (alive, ended) = mpsc::channel(1);
-        let hold = Hold { _folder: folder, _alive: alive };
+        let hold = Hold { folder, alive };
         let (reading, reading_ended) = Reading::new();
         let readers = Readers::start(&database, options.readers.get(), &reading)?;
         let copies = Copies { database: database.clone(), stopping: Arc::new(AtomicBool::new(false)), reading };
@@ -151,6 +151,16 @@ impl SqliteStore {
             })
         });
         read.await
+    }
+}
+
+// === impl Hold ===
+
+impl Hold {
+    /// Unlocks the folder, and then says so.
+    pub(crate) fn release(self) {
+        self.folder.unlock();
+        drop(self.alive);
     }
 }
 

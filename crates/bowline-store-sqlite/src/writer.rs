@@ -97,7 +97,7 @@ impl Writer {
         if let Err((_, error)) = self.connection.close() {
             tracing::error!(%error, "the store did not close cleanly");
         }
-        drop(self.hold);
+        self.hold.release();
     }
 
     /// Takes the commits that wait.
