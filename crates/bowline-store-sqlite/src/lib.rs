@@ -6,7 +6,7 @@
 //! that are written in the transaction of the rows they sum.
 //!
 //! The folder belongs to one process at a time, by a lock of the operating system. [`SqliteStore::backup`] copies the store
-//! while it is written to; [`restore`] puts a copy in place of a closed store.
+//! while it is written to; [`restore()`] puts a copy in place of a closed store.
 
 mod apply;
 mod backup;
