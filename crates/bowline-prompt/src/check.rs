@@ -230,11 +230,6 @@ impl<'a> Checker<'a> {
         let identities = self.model(&parsed, &mut found);
         let closure = Closure { parsed: &parsed, templates: &self.templates, schemas: &schemas, identities };
         let partials = closure.partials();
-        if let (Err(error), false, true) = (&partials, found.has_errors(), broken.is_empty()) {
-            // The check above says the same with places; nothing that does not compile may pass in silence.
-            found.push(Diagnostic::error("template", parsed.file.as_str(), error.to_string()));
-        }
-        let partials = partials.ok();
         self.reached = self.reached.take().zip(partials.as_ref()).map(|(mut reached, partials)| {
             reached.extend(partials.keys().cloned());
             reached

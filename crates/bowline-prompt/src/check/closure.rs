@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::picoschema::{self, Resolver};
 use crate::project::quoted;
 use crate::prompt::ParsedPrompt;
-use crate::template::{CompileError, CompiledTemplate, Missing};
+use crate::template::{CompiledTemplate, Missing};
 use crate::version::{
     ModelConfig, ModelIdentity, OutputFormat, Version, VersionInput, VersionModel, VersionOutput, VersionTool,
     inexact_integer,
@@ -53,14 +53,11 @@ impl Closure<'_> {
         })
     }
 
-    /// Returns the partials that the template reaches.
-    ///
-    /// # Errors
-    /// Why the template does not compile.
-    pub(super) fn partials(&self) -> Result<BTreeMap<String, String>, CompileError> {
-        let template = CompiledTemplate::compile(&self.parsed.body, self.templates, Missing::Empty)?;
+    /// Returns the partials that the template reaches; `None` where it does not compile, which the check of the prompt tells.
+    pub(super) fn partials(&self) -> Option<BTreeMap<String, String>> {
+        let template = CompiledTemplate::compile(&self.parsed.body, self.templates, Missing::Empty).ok()?;
         let text = |name: &String| self.templates.get_key_value(name).map(|(name, text)| (name.clone(), text.clone()));
-        Ok(template.partials().iter().filter_map(text).collect())
+        Some(template.partials().iter().filter_map(text).collect())
     }
 
     fn model(&mut self, found: &mut Diagnostics) -> Option<VersionModel> {
