@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router, middleware};
 use bowline_canary::Preview;
-use bowline_store::{InferenceFilter, InferenceRecord, LIST_ROWS_MAX, ObservationRecord, RolloutRecord, SummaryRow};
+use bowline_store::{
+    InferenceFilter, InferenceRecord, LIST_ROWS_MAX, ObservationRecord, RolloutRecord, SummaryRow, VersionRecord,
+};
 use bowline_telemetry::{METRICS_CONTENT_TYPE, Metrics};
 use bowline_types::{EnvironmentName, InferenceId, KeyId, ProjectName, PromptName};
 use serde::Deserialize;
@@ -19,13 +21,14 @@ pub(crate) use extract::Path;
 use extract::{Body, Query};
 
 use crate::auth::{AdminToken, HostRule, check_host, check_token};
+use crate::backup::Backup;
 use crate::console;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::wire::{
-    ActionRequest, EnvironmentView, ErrorBody, ErrorDetail, InferenceView, KeyList, KeyRequest, KeyResponse,
-    KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest, ReleaseResponse, ReplayView, RollbackRequest,
-    RollbackResponse, RolloutView,
+    ActionRequest, BackupRequest, EnvironmentView, ErrorBody, ErrorDetail, InferenceView, KeyList, KeyRequest,
+    KeyResponse, KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest, ReleaseResponse, ReplayView,
+    RollbackRequest, RollbackResponse, RolloutView,
 };
 
 /// The largest body of a request: a release of a large project.
@@ -38,6 +41,8 @@ pub struct ServerOptions {
     pub token: AdminToken,
     /// The hosts that are ours.
     pub host: HostRule,
+    /// How the store is copied; `None` where it cannot be.
+    pub backup: Option<Backup>,
 }
 
 /// What handlers share.
@@ -47,6 +52,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) token: AdminToken,
     pub(crate) host: Arc<HostRule>,
+    pub(crate) backup: Option<Backup>,
 }
 
 /// Returns the routes of the control API, the console, `/metrics`, `/healthz` and `/readyz`.
@@ -54,7 +60,8 @@ pub(crate) struct Server {
 /// The API needs the admin token. The console is read-only, shows names, digests and rates but no content of prompts or answers,
 /// and is bound to loopback by default, so it needs none.
 pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -> Router {
-    let server = Server { control, metrics, token: options.token, host: Arc::new(options.host) };
+    let ServerOptions { token, host, backup } = options;
+    let server = Server { control, metrics, token, host: Arc::new(host), backup };
     let project = Router::new()
         .route("/", put(project_put))
         .route("/releases", post(release))
@@ -64,6 +71,7 @@ pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -
         .route("/environments/{environment}/summary", get(summary_list))
         .route("/environments/{environment}/rollback", post(rollback))
         .route("/environments/{environment}/freeze", post(freeze))
+        .route("/versions/{version}/{*prompt}", get(version_fetch))
         .route("/rollouts", get(rollout_list))
         .route("/rollouts/{number}", get(rollout_view))
         .route("/rollouts/{number}/observations", get(observation_list))
@@ -73,7 +81,8 @@ pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -
         .route("/keys", get(key_list).post(key_create))
         .route("/keys/{id}", delete(key_revoke))
         .route("/inferences", get(inference_list))
-        .route("/inferences/{id}", get(inference_view));
+        .route("/inferences/{id}", get(inference_view))
+        .route("/backup", post(store_copy));
     let api = Router::new()
         .route("/projects", get(project_list))
         .nest("/projects/{project}", project)
@@ -199,6 +208,13 @@ async fn freeze(
     server.control.freeze(&project, &environment, request).await.map(|()| StatusCode::NO_CONTENT)
 }
 
+async fn version_fetch(
+    State(server): State<Server>,
+    Path((project, version, prompt)): Path<(ProjectName, String, PromptName)>,
+) -> Result<Json<VersionRecord>> {
+    server.control.version_fetch(&project, prompt, &version).await.map(Json)
+}
+
 #[derive(Deserialize)]
 struct RolloutQuery {
     #[serde(default)]
@@ -290,4 +306,16 @@ async fn inference_view(
     Path((project, id)): Path<(ProjectName, InferenceId)>,
 ) -> Result<Json<InferenceView>> {
     server.control.inference_view(&project, id).await.map(Json)
+}
+
+/// The store holds all projects; that the route names one is the price of one client for everything.
+async fn store_copy(
+    State(server): State<Server>,
+    Path(_): Path<ProjectName>,
+    Body(request): Body<BackupRequest>,
+) -> Result<StatusCode> {
+    let Some(backup) = &server.backup else {
+        return Err(Error::Invalid("this control role cannot copy its store".to_owned()));
+    };
+    backup.copy(request.path).await.map(|()| StatusCode::NO_CONTENT).map_err(Error::Backup)
 }

@@ -1,7 +1,7 @@
 use bowline_canary::Plan;
 use bowline_prompt::{Environment, EnvironmentSource, Project, RolloutPolicy};
 use bowline_registry::{Policy, Source};
-use bowline_types::{EnvironmentName, ProjectName};
+use bowline_types::{EnvironmentName, ProjectName, closest};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -40,7 +40,10 @@ impl Running {
     /// Returns what an environment declares.
     pub(crate) fn environment(&self, name: &EnvironmentName) -> Result<Declared<'_>> {
         let unknown = || {
-            let declared = self.environments().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let declared = self.environments();
+            let near = closest(name.as_str(), declared.iter().map(EnvironmentName::as_str));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let declared = declared.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ") + &near;
             bowline_registry::Error::EnvironmentUnknown { environment: name.clone(), declared }
         };
         let environment = self.0.environments.get(name).ok_or_else(unknown)?;

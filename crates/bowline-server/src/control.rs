@@ -17,6 +17,7 @@ mod access;
 mod environment;
 mod release;
 mod rollout;
+mod version;
 
 /// How the control role works.
 #[derive(Clone, Debug)]

@@ -56,6 +56,9 @@ pub enum Error {
     /// The preview of a plan did not come to its end.
     #[error("the preview of the rollout plan failed")]
     Preview(#[source] tokio::task::JoinError),
+    /// The store could not be copied.
+    #[error("the store could not be copied")]
+    Backup(#[source] crate::BackupError),
     /// There is no randomness for a new key.
     #[error("the operating system has no randomness")]
     Randomness(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -87,6 +90,8 @@ impl Error {
             Self::Document { .. } | Self::Invalid(_) | Self::MethodNotAllowed(_) => ErrorKind::InvalidRequest,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::NotFound { .. } => ErrorKind::NotFound,
+            // A file that exists, a folder that does not, a disk that is full: whoever named the file can mend it.
+            Self::Backup(_) => ErrorKind::Conflict,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
             Self::HostRefused(_) => ErrorKind::Forbidden,
             Self::Randomness(_) | Self::Preview(_) | Self::Log(..) => ErrorKind::Internal,

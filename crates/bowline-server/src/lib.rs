@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+mod backup;
 mod client;
 mod config;
 mod console;
@@ -15,6 +16,7 @@ pub mod wire;
 
 pub use api::{ServerOptions, router};
 pub use auth::{AdminToken, HostRule};
+pub use backup::{Backup, BackupError};
 pub use client::{Client, ClientError};
 pub use control::{Control, ControlOptions};
 pub use error::{Error, Result};

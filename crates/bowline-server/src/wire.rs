@@ -1,5 +1,7 @@
 //! The JSON bodies of the control API, shared by the server and the client of the command line.
 
+use std::path::PathBuf;
+
 use bowline_canary::{Arms, Decision, Evidence, Plan, Point};
 use bowline_registry::{ReleaseResult, Source};
 use bowline_store::{
@@ -242,6 +244,14 @@ pub struct PlanRequest {
     /// The traffic to assume, in units per hour; none is what was measured.
     #[serde(default)]
     pub units_per_hour: Option<f64>,
+}
+
+/// `POST …/backup`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {
+    /// The file to write, on the machine of the control role; it must not exist.
+    pub path: PathBuf,
 }
 
 /// The body of every error.
