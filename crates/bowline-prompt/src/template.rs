@@ -147,8 +147,7 @@ impl CompiledTemplate {
     /// The first thing that is wrong; the checks of a project tell all of them.
     pub fn compile(body: &str, partials: &BTreeMap<String, String>, missing: Missing) -> Result<Self, CompileError> {
         let root = Unit::parse(body).map_err(|error| syntax(body, None, error))?;
-        let loader = Loader { partials, units: BTreeMap::new(), includes: BTreeMap::new() };
-        let units = loader.load(&root)?;
+        let units = closure(&root, &|name| partials.get(name).map(String::as_str))?;
         let used = units.keys().cloned().collect();
         let mut engine = helper::engine(missing == Missing::Refuse);
         for (name, unit) in units {
@@ -219,9 +218,17 @@ impl Unit {
     }
 }
 
-/// Collects the partials that a template needs, and what includes what.
+/// Returns the partials that `root` needs, directly or through another.
+pub(crate) fn closure<'a>(root: &Unit, find: &'a PartialFinder<'a>) -> Result<BTreeMap<String, Unit>, CompileError> {
+    Loader { find, units: BTreeMap::new(), includes: BTreeMap::new() }.load(root)
+}
+
+/// Finds the text of a partial by its name.
+pub(crate) type PartialFinder<'a> = dyn Fn(&str) -> Option<&'a str> + 'a;
+
+/// Collects partials, and what includes what.
 struct Loader<'a> {
-    partials: &'a BTreeMap<String, String>,
+    find: &'a PartialFinder<'a>,
     units: BTreeMap<String, Unit>,
     /// What each partial includes. Partials that are defined inline are found by name from wherever they are included
     /// below, so that all of one name are one here.
@@ -239,7 +246,7 @@ impl Loader<'_> {
             if self.units.contains_key(&name) {
                 continue;
             }
-            let Some(source) = self.partials.get(&name) else {
+            let Some(source) = (self.find)(&name) else {
                 inline_only.insert(name);
                 continue;
             };

@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Position, Span};
 use crate::picoschema::{self, Resolver};
 use crate::template::analyse::{Declared, Sheet, analyse};
 use crate::template::tag::TagError;
-use crate::template::{Partial, Unit};
+use crate::template::{CompileError, Partial, Unit, closure};
 use crate::yaml::Node;
 
 /// The keys of the front matter that have a meaning.
@@ -111,6 +111,13 @@ fn check_template(
     let defaults: BTreeSet<String> = prompt.defaults().into_iter().map(|(name, _)| name).collect();
     let sheet = Sheet { file: &prompt.file, source: &prompt.body, start: prompt.body_start, steps: &unit.steps };
     let findings = analyse(sheet, Declared { schema, defaults: &defaults, partials: context.partials });
+    if findings.diagnostics.is_empty() {
+        // The compiler is stricter about partials that are defined twice inline; what is accepted here compiles.
+        let refused = closure(unit, &|name| context.partials.get(name).map(Partial::source)).err();
+        // That a partial is no template is told in its own file.
+        let refused = refused.filter(|error| !matches!(error, CompileError::Syntax { partial: Some(_), .. }));
+        found.extend(refused.map(|error| Diagnostic::error("partial", &prompt.file, error.to_string())));
+    }
     found.extend(findings.diagnostics);
     if findings.all_used {
         return;

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::json;
 
 use super::*;
 use crate::diagnostic::render;
-use crate::template::Partial;
+use crate::template::{CompiledTemplate, Missing, Partial, RenderInput};
 
 const FILE: &str = "prompts/support/classify.prompt";
 
@@ -292,4 +294,79 @@ error: variable `ticket_text` is not in the input schema
 hint: declared inputs are `ticket`, `customer`; did you mean `ticket`?
 ";
     assert_eq!(shown, expected);
+}
+
+/// Pieces of bodies, most of them right.
+fn body_like() -> impl Strategy<Value = String> {
+    let fragments = select(vec![
+        "{{name}}",
+        "{{nme}}",
+        "{{json users indent=2}}",
+        "{{#each users}}",
+        "{{first}}",
+        "{{this.first}}",
+        "{{../name}}",
+        "{{@index}}",
+        "{{/each}}",
+        "{{else}}",
+        "{{#each users as |u i|}}",
+        "{{u.first}}{{i}}",
+        "{{#if name}}",
+        "{{#if x}}",
+        "{{else if users}}",
+        "{{/if}}",
+        "{{#with who}}",
+        "{{first}}",
+        "{{/with}}",
+        "{{> tone}}",
+        "{{> sign}}",
+        "{{> sign name=first}}",
+        "{{> sign who}}",
+        "{{#> frame}}",
+        "{{/frame}}",
+        "{{#*inline \"nav\"}}",
+        "{{/inline}}",
+        "{{> nav}}",
+        "{{> round}}",
+        "{{role \"system\"}}",
+        "{{role name}}",
+        "{{history}}",
+        "{{media url=name}}",
+        "{{section \"s\"}}",
+        "{{#ifEquals name \"x\"}}",
+        "{{/ifEquals}}",
+        "{{#unlessEquals i 1}}",
+        "{{/unlessEquals}}",
+        "{{lookup who \"first\"}}",
+        "{{@auth.email}}",
+        "{{@root.name}}",
+        "{{!-- c --}}",
+        "\\{{x}}",
+        "text ",
+        "\n  ",
+        "{{~name~}}",
+        "{{{name}}}",
+        "{{.}}",
+    ]);
+    proptest::collection::vec(fragments, 0..10).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_the_check_accepts_compiles_and_renders(body in body_like()) {
+        let front = "---\ninput:\n  schema:\n    name?: string\n    users?(array):\n      first: string\n    who?:\n      first: string\n      name?: string\n---\n";
+        let prompt = parse(&format!("{front}{body}"));
+        let schemas = |_: &str| None;
+        if check_prompt(&prompt, &CheckContext { partials: &partials(), schemas: &schemas }).is_empty() {
+            let sources = partials().into_iter().map(|(name, partial)| (name, partial.source().to_owned())).collect();
+            let template = CompiledTemplate::compile(&prompt.body, &sources, Missing::Empty).unwrap();
+            let all = json!({"name": "x", "users": [{"first": "a"}, {"first": "b"}], "who": {"first": "c", "name": "n"}});
+            let empty = Map::new();
+            let variables = all.as_object().unwrap();
+            let input = RenderInput { variables, defaults: &empty, context: &empty, history: &[], nonce: 1 };
+            prop_assert!(template.render(&input).is_ok(), "{:?}", template.render(&input));
+        }
+    }
 }

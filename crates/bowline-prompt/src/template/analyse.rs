@@ -59,6 +59,7 @@ pub(crate) fn analyse<'a>(sheet: Sheet<'a>, declared: Declared<'a>) -> Findings 
         findings: Findings::default(),
     };
     analysis.walk(sheet.steps);
+    analysis.leave();
     analysis.findings
 }
 
@@ -82,8 +83,17 @@ struct Frame<'a> {
     names: BTreeMap<&'a str, Shape<'a>>,
     /// Whether `@index` and the like are set.
     in_each: bool,
-    /// Partials defined in this scope, and the text they stand in.
-    inline: BTreeMap<String, (&'a [Step], Sheet<'a>)>,
+    /// Partials defined in this scope.
+    inline: BTreeMap<String, Inline<'a>>,
+}
+
+/// A partial defined inline.
+struct Inline<'a> {
+    call: &'a Call,
+    body: &'a [Step],
+    /// The text it stands in.
+    sheet: Sheet<'a>,
+    used: bool,
 }
 
 /// One inclusion of a partial.
@@ -134,11 +144,22 @@ impl<'a> Analysis<'a> {
         if let Some(frame) = frame {
             self.frames.push(frame);
             self.walk(body);
-            self.frames.pop();
+            self.leave();
         } else {
             self.walk(body);
         }
         self.walk(inverse);
+    }
+
+    /// Leaves the innermost scope. What it defined and nobody used was never looked into.
+    fn leave(&mut self) {
+        let inline = self.frames.pop().map(|frame| frame.inline).unwrap_or_default();
+        for (name, inline) in inline.into_iter().filter(|(_, inline)| !inline.used) {
+            let sheet = std::mem::replace(&mut self.sheet, inline.sheet);
+            let message = format!("the inline partial `{name}` is never used");
+            self.report(self.error("unused-partial", inline.call.range.clone(), message));
+            self.sheet = sheet;
+        }
     }
 
     fn each_frame(&mut self, call: &'a Call, shape: Shape<'a>, parameters: &'a [String]) -> Frame<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Analysis, Frame, Include, Sheet};
+use super::{Analysis, Frame, Include, Inline, Sheet};
 use crate::diagnostic::Position;
 use crate::template::outline::{Argument, Call, Step, inline_name};
 use crate::template::shape::Shape;
@@ -23,7 +23,7 @@ impl<'a> Analysis<'a> {
         };
         let sheet = self.sheet;
         if let Some(frame) = self.frames.last_mut() {
-            frame.inline.insert(name, (body, sheet));
+            frame.inline.insert(name, Inline { call, body, sheet, used: false });
         }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Analysis<'a> {
         self.walk(target.steps);
         self.includes.pop();
         self.sheet = sheet;
-        self.frames.pop();
+        self.leave();
     }
 
     /// The scope of a partial: the one it stands in or the one it is given, and the names it is given.
@@ -91,8 +91,9 @@ impl<'a> Analysis<'a> {
             self.report(self.error("partial", call.range.clone(), message));
             return None;
         }
-        if let Some((steps, sheet)) = self.frames.iter().rev().find_map(|frame| frame.inline.get(name)) {
-            return Some(Sheet { steps, ..*sheet });
+        if let Some(inline) = self.frames.iter_mut().rev().find_map(|frame| frame.inline.get_mut(name)) {
+            inline.used = true;
+            return Some(Sheet { steps: inline.body, ..inline.sheet });
         }
         let partials = self.declared.partials;
         let Some(partial) = partials.get(name) else {
