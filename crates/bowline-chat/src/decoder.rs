@@ -74,9 +74,9 @@ impl StreamDecoder {
             Framing::Sse(sse) => sse.push(bytes),
             Framing::Json(frames) => frames.push(bytes),
         };
-        match framed {
-            Ok(framed) => framed.iter().for_each(|event| self.event(event)),
-            Err(error) => self.events.fail(error),
+        let read = framed.and_then(|framed| framed.iter().try_for_each(|event| self.event(event)));
+        if let Err(error) = read {
+            self.events.fail(error);
         }
         std::mem::take(&mut self.events.out)
     }
@@ -86,18 +86,18 @@ impl StreamDecoder {
         if let Framing::Sse(sse) = &mut self.framing
             && let Some(event) = sse.finish()
         {
-            self.event(&event);
+            match self.event(&event) {
+                // Half an event: the answer was cut off within it.
+                Ok(()) | Err(DecodeError::Json(_)) => {}
+                Err(error) => self.events.fail(error),
+            }
         }
         self.events.close();
         std::mem::take(&mut self.events.out)
     }
 
-    fn event(&mut self, event: &SseEvent) {
-        if !self.events.ended
-            && let Err(error) = self.decoder.event(event, &mut self.events)
-        {
-            self.events.fail(error);
-        }
+    fn event(&mut self, event: &SseEvent) -> Result<(), DecodeError> {
+        if self.events.ended { Ok(()) } else { self.decoder.event(event, &mut self.events) }
     }
 }
 
@@ -194,9 +194,11 @@ impl Events {
         if self.started { self.out.push(StreamEvent::Metadata(opaque)) } else { self.held.push(opaque) }
     }
 
-    /// Replaces the usage; providers state totals so far, so the last one counts.
+    /// Replaces the usage; providers state totals so far, so the last one counts. One that says nothing is passed over.
     pub fn usage(&mut self, usage: TokenUsage) {
-        self.usage = Some(usage);
+        if !usage.is_empty() {
+            self.usage = Some(usage);
+        }
     }
 
     /// Says that the answer is whole. Choices for which the provider gave no reason end with one that says so.

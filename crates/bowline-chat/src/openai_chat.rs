@@ -12,6 +12,8 @@ mod message;
 mod request;
 mod response;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use error::{decode_error, encode_error, error_body};

@@ -68,7 +68,7 @@ impl StreamEncoder {
             }
             StreamEvent::Opaque { choice, opaque } => {
                 if opaque.dialect != DIALECT {
-                    let path = format!("choices[{choice}]{}", opaque.path.replace('/', "."));
+                    let path = format!("choices[{choice}]{}", opaque.path.trim_end_matches("/-").replace('/', "."));
                     return Err(EncodeError::Opaque { path, from: opaque.dialect, to: DIALECT });
                 }
                 let key = if opaque.path == "/tool_calls/-" { "tool_calls" } else { "content" };

@@ -174,7 +174,7 @@ fn gemini(chunks: &[Value]) -> Expected {
 
 /// Returns the audio tokens that the last list of this name states.
 fn audio(chunks: &[Value], name: &str) -> Option<u64> {
-    let lists = chunks.iter().filter_map(|chunk| chunk.get("usageMetadata")?.get(name)?.as_array());
-    let entries = lists.last()?.iter().filter(|entry| entry["modality"] == "AUDIO");
+    let mut lists = chunks.iter().filter_map(|chunk| chunk.get("usageMetadata")?.get(name)?.as_array());
+    let entries = lists.next_back()?.iter().filter(|entry| entry["modality"] == "AUDIO");
     entries.filter_map(|entry| entry["tokenCount"].as_u64()).reduce(|total, count| total + count)
 }
