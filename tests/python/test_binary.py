@@ -1,0 +1,10 @@
+"""The binary starts and says who it is."""
+
+import subprocess
+
+
+def test_the_binary_says_its_version(bowline):
+    printed = subprocess.run([bowline, "--version"], check=True, capture_output=True, text=True, timeout=10).stdout
+    name, version = printed.split()
+    assert name == "bowline"
+    assert version[0].isdigit()

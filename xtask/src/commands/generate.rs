@@ -1,0 +1,117 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use bowline_prompt::{front_matter_schema, project_schema};
+use serde_json::Value;
+
+use super::Outcome;
+use crate::environment;
+use crate::workspace::Workspace;
+
+mod command_line;
+mod errors;
+
+/// Which files, and whether to write them.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// Writes nothing; the exit code is 1 where a file is not fresh.
+    #[arg(long)]
+    check: bool,
+    /// A built `bowline`; without it docs/cli.md is left alone.
+    #[arg(long, value_name = "FILE")]
+    bowline: Option<PathBuf>,
+}
+
+/// What the generated files must be.
+#[derive(Default)]
+pub(super) struct Generation {
+    files: Vec<(PathBuf, String)>,
+    /// What could not be generated here, and why.
+    pub(super) notes: Vec<String>,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// Checks every file, with a built `bowline`.
+    pub(super) const fn check(bowline: PathBuf) -> Self {
+        Self { check: true, bowline: Some(bowline) }
+    }
+}
+
+/// Writes the generated files, or checks them.
+pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
+    let generation = generate(workspace, options.bowline.as_deref())?;
+    for note in &generation.notes {
+        eprintln!("note: {note}");
+    }
+    let stale = generation.stale(workspace);
+    for path in &stale {
+        println!("{}: {}", path.display(), if options.check { "not fresh" } else { "written" });
+    }
+    if options.check {
+        return Ok(Outcome::of(stale.is_empty()));
+    }
+    generation.write(workspace)?;
+    Ok(Outcome::Passed)
+}
+
+/// Generates everything that can be generated here.
+pub(super) fn generate(workspace: &Workspace, bowline: Option<&Path>) -> anyhow::Result<Generation> {
+    let mut generation = Generation::default();
+    generation.push("schemas/bowline.schema.json", json(&project_schema())?);
+    generation.push("schemas/prompt.schema.json", json(&front_matter_schema())?);
+    for (path, text) in errors::pages(workspace)? {
+        generation.push(path, text);
+    }
+    prices(workspace, &mut generation)?;
+    match bowline {
+        Some(bowline) => generation.push("docs/cli.md", command_line::reference(bowline)?),
+        None => generation.notes.push("docs/cli.md needs `--bowline FILE`".to_owned()),
+    }
+    Ok(generation)
+}
+
+fn json(value: &Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+fn prices(workspace: &Workspace, generation: &mut Generation) -> anyhow::Result<()> {
+    let source = environment::conformance_data(&workspace.root).join("prices/genai-prices.json");
+    if !source.is_file() {
+        generation.notes.push(format!("the price table needs {}, which is absent", source.display()));
+        return Ok(());
+    }
+    let text = fs::read_to_string(&source).with_context(|| format!("reading {}", source.display()))?;
+    let table = bowline_providers::price::import(&text).context("importing the prices")?;
+    generation.push("crates/bowline-providers/data/prices.json", table.to_json()?);
+    Ok(())
+}
+
+// === impl Generation ===
+
+impl Generation {
+    /// Returns the files that are not what they must be.
+    pub(super) fn stale(&self, workspace: &Workspace) -> Vec<&Path> {
+        let is_fresh =
+            |path: &Path, text: &str| fs::read(workspace.root.join(path)).is_ok_and(|old| old == text.as_bytes());
+        let stale = self.files.iter().filter(|(path, text)| !is_fresh(path, text));
+        stale.map(|(path, _)| path.as_path()).collect()
+    }
+
+    fn write(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        for (path, text) in &self.files {
+            let full = workspace.root.join(path);
+            if let Some(folder) = full.parent() {
+                fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+            }
+            fs::write(&full, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, path: impl Into<PathBuf>, text: String) {
+        self.files.push((path.into(), text));
+    }
+}
