@@ -11,7 +11,7 @@ use crate::spec::{
 pub(crate) const SPEC: ProviderSpec = ProviderSpec {
     kind: "openai",
     dialect: Dialect::OpenAiChat,
-    base_url: "https://api.openai.com",
+    base_url: "https://api.openai.com/v1",
     auth: AuthScheme::Bearer,
     headers: &[],
     capabilities: Capabilities {
@@ -40,7 +40,7 @@ pub(crate) const SPEC: ProviderSpec = ProviderSpec {
 };
 
 /// The path of chat calls, below the base URL.
-pub const CHAT_PATH: &str = "/v1/chat/completions";
+pub const CHAT_PATH: &str = "/chat/completions";
 
 fn encode_request(request: &Request, model: &str) -> Result<WireRequest, EncodeError> {
     let mut notes = Vec::new();

@@ -44,7 +44,7 @@ fn cases(folder: &Path, part: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Returns every streamed case of a provider.
-pub fn streams(spec: &ProviderSpec) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn streams(spec: &ProviderSpec) -> Vec<(String, Vec<u8>)> {
     cases(&root().join(spec.kind), ".stream.")
 }
 
