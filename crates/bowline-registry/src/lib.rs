@@ -11,6 +11,8 @@ mod release;
 mod rollback;
 mod rollout;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 
 pub use environment::EnvironmentState;
 pub use error::{Error, Result};

@@ -349,3 +349,6 @@ impl Release {
 fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,3 +138,6 @@ fn row(scope: &Scope, action: LogAction, request: &FreezeRequest, at: Timestamp)
         evidence: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

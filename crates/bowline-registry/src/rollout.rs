@@ -158,3 +158,6 @@ fn row(rollout: &RolloutRecord, action: LogAction, from: Digest, to: Digest) -> 
         evidence: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The console: what is live, how it does, and how rollouts stand. Pages are rendered here and update themselves by asking for
 //! their own middle part again. They are read-only and show names, digests and rates, never prompts or answers.
 
+use std::future::{Ready, ready};
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -61,8 +63,8 @@ async fn guarded(mut response: Response) -> Response {
     response
 }
 
-async fn asset(kind: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+fn asset(kind: &'static str, text: &'static str) -> Ready<Response> {
+    ready(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 /// A page, or its middle part.

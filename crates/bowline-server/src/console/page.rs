@@ -72,7 +72,7 @@ impl Page {
         html! {
             // The script reads from here what to fetch next; a page that stays as it is has no such element.
             @if let Some(live) = &self.live {
-                p.updated data-source=(live.source) data-every=(live.every.as_millis()) data-title=(self.title) {
+                p.updated data-source=(live.source) data-every=(live.every.as_millis()) {
                     "As of " (clock(live.now))
                 }
             }

@@ -165,5 +165,6 @@ impl Control {
 
 /// Floats are written in the shortest form that reads back as the same bits, so equal text is equal bits.
 fn same_bits(left: &Value, right: &Value) -> bool {
-    left.to_string() == right.to_string()
+    let text = |value: &Value| value.to_string();
+    text(left) == text(right)
 }
