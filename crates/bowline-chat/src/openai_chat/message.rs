@@ -259,7 +259,8 @@ fn encode_tool_result(result: &ToolResult, path: &str, notes: &mut Vec<Note>) ->
         .with("role", "tool")
         .with("tool_call_id", result.call_id.as_str())
         .with_some("name", result.name.as_deref())
-        .with("content", said.content())
+        // A result must have content, even where the tool said nothing.
+        .with("content", if said.content.is_empty() { "".into() } else { said.content() })
         .with_opaque(DIALECT, &result.opaque)
         .into()
 }

@@ -51,9 +51,9 @@ const OTHER_METHODS: [&str; 4] = ["count_tokens", "countTokens", "embedContent",
 
 /// Decodes the recorded exchanges in `folder`, one file per dialect, whole and streamed answers apart.
 ///
-/// Of each exchange: the request decodes and, written again, is the same JSON (see [`normal`] for what counts as the same); it
+/// Of each exchange: the request decodes and, written again, is the same JSON (what counts as the same is said in `traffic/normal.rs`); it
 /// is written in each other dialect, or refused with a typed error. The answer decodes, its text and usage are what the body
-/// says (worked out from the JSON in [`expected`], apart from the decoders); written and read again it is the same; for a client
+/// says (worked out from the JSON, apart from the decoders); written and read again it is the same; for a client
 /// of OpenAI's dialect it is written too, unless it holds content that only its own dialect knows. A stream gives the same
 /// events for any chunking, and ends. An error has the message of the body.
 ///
