@@ -43,13 +43,21 @@ fn json(status: StatusCode, headers: HeaderMap, value: &Value) -> Response<Body>
 }
 
 fn text(text: &'static str) -> Response<Body> {
-    build(StatusCode::OK, HeaderMap::new(), "text/plain; charset=utf-8", Body::Whole(Some(Bytes::from_static(text.as_bytes()))))
+    build(
+        StatusCode::OK,
+        HeaderMap::new(),
+        "text/plain; charset=utf-8",
+        Body::Whole(Some(Bytes::from_static(text.as_bytes()))),
+    )
 }
 
 /// Ready once a snapshot is served from, however old: static stability is the point.
 fn ready(gateway: &Shared) -> Result<Response<Body>, Refusal> {
     if gateway.live_full().age.epoch == 0 {
-        return Err(Refusal::new(ErrorKind::Unavailable, "no snapshot has come yet\nhint: is the control role running?"));
+        return Err(Refusal::new(
+            ErrorKind::Unavailable,
+            "no snapshot has come yet\nhint: is the control role running?",
+        ));
     }
     Ok(text("ready\n"))
 }

@@ -6,7 +6,8 @@ use bowline_registry::{SnapshotKey, SnapshotRollout};
 use bowline_store::{Content, InferenceRecord, SCHEMA_VERSION};
 use bowline_telemetry::{Contract, TraceContext};
 use bowline_types::{
-    Arm, Digest, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, ProviderName, Timestamp, TokenUsage, Unit, UnitKind, Usd,
+    Arm, Digest, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, ProviderName, Timestamp, TokenUsage,
+    Unit, UnitKind, Usd,
 };
 use serde_json::{Map, Value};
 
@@ -88,7 +89,8 @@ impl Exchange {
 
     /// Returns the record of the call as it stands, without checks.
     pub(crate) fn record(&self) -> InferenceRecord {
-        let Outcome { status, error, answer_id, response_model, finish, usage, cost, first_byte_us, .. } = self.outcome.clone();
+        let Outcome { status, error, answer_id, response_model, finish, usage, cost, first_byte_us, .. } =
+            self.outcome.clone();
         let upstream = self.upstream.as_ref();
         InferenceRecord {
             schema_version: SCHEMA_VERSION,

@@ -47,7 +47,7 @@ where
     // What the client means; errors are in its dialect from here on.
     let call = decode::decode(&accepted)?;
     // Reference to environment, arm and version, or alias to routes. From here on there is something to record.
-    let (exchange, target) = resolve::resolve(&live, key, &accepted, &call)?;
+    let (mut exchange, target) = resolve::resolve(&live, key, &accepted, &call)?;
     if target.lease_expired {
         gateway.lease_expired();
     }
@@ -56,6 +56,7 @@ where
         Ok(rendered) => rendered,
         Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
     };
+    record::capture_input(&mut exchange, target.capture, &rendered);
     // Translate and call upstream until the first content byte; then decode, encode, settle and record.
     Ok(respond::respond(gateway, permit, exchange, &target, rendered).await)
 }

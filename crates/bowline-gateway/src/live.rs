@@ -12,8 +12,8 @@ use bowline_registry::{
 };
 use bowline_telemetry::Contract;
 use bowline_types::{
-    ApiKeyHash, Digest, EnvironmentName, ModelAlias, ProjectName, PromptName, ProviderName, Secret, SecretRef, SuccessContract,
-    Timestamp,
+    ApiKeyHash, Digest, EnvironmentName, ModelAlias, ProjectName, PromptName, ProviderName, Secret, SecretRef,
+    SuccessContract, Timestamp,
 };
 use tracing::error;
 
@@ -161,7 +161,13 @@ impl Live {
         self.projects.get(&key.project)
     }
 
-    fn project(&mut self, name: &ProjectName, project: &SnapshotProject, before: &Self, secrets: &dyn Secrets) -> LiveProject {
+    fn project(
+        &mut self,
+        name: &ProjectName,
+        project: &SnapshotProject,
+        before: &Self,
+        secrets: &dyn Secrets,
+    ) -> LiveProject {
         let mut environments = HashMap::new();
         for (environment_name, environment) in &project.environments {
             let place = Place {
@@ -202,7 +208,8 @@ impl Live {
         }
         let nothing = SuccessContract::default();
         let versions: Vec<Digest> = self.versions.keys().copied().collect();
-        let pinned = versions.into_iter().filter_map(|digest| Some((digest, self.served(place, &models, digest, &nothing)?)));
+        let pinned =
+            versions.into_iter().filter_map(|digest| Some((digest, self.served(place, &models, digest, &nothing)?)));
         LiveEnvironment { prompts, pinned: pinned.collect(), models }
     }
 
@@ -266,7 +273,11 @@ fn routes_of(version: &Version, place: &Place<'_>, models: &HashMap<ModelAlias, 
         let exact = every.iter().find(|route| route.model == identity.model && identity_of(route) == identity.provider);
         let provider = || every.iter().find(|route| identity_of(route) == identity.provider);
         let found = exact.or_else(provider)?;
-        let price = if found.model == identity.model { found.price } else { Table::embedded().model(found.spec.kind, &identity.model) };
+        let price = if found.model == identity.model {
+            found.price
+        } else {
+            Table::embedded().model(found.spec.kind, &identity.model)
+        };
         Some(Route { model: identity.model.clone(), price, ..(*found).clone() })
     };
     version.model.identities.iter().filter_map(route).collect()

@@ -57,7 +57,7 @@ pub(crate) struct Finished {
 /// The side of the request path. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Recorder {
-    queue: mpsc::Sender<Box<Finished>>,
+    queue: mpsc::Sender<Finished>,
     shared: Arc<Shared>,
 }
 
@@ -73,7 +73,7 @@ struct Shared {
 
 /// The side behind the queue.
 pub(crate) struct Worker {
-    queue: mpsc::Receiver<Box<Finished>>,
+    queue: mpsc::Receiver<Finished>,
     shared: Arc<Shared>,
     options: RecorderOptions,
     sink: Arc<dyn Sink>,
@@ -98,7 +98,13 @@ impl Recorder {
     ) -> (Self, Worker) {
         let (sender, queue) = mpsc::channel(options.queue_max.max(1));
         let (delivered, waiting) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared { instance, delivered, waiting, lost: Mutex::new(BTreeMap::new()), metrics: Arc::clone(&metrics) });
+        let shared = Arc::new(Shared {
+            instance,
+            delivered,
+            waiting,
+            lost: Mutex::new(BTreeMap::new()),
+            metrics: Arc::clone(&metrics),
+        });
         let recorder = Self { queue: sender, shared: Arc::clone(&shared) };
         (recorder, Worker { queue, shared, options, sink, metrics, otlp, told: 0 })
     }
@@ -106,7 +112,7 @@ impl Recorder {
     /// Hands a finished call over, without waiting; where the queue is full it is counted as lost.
     pub(crate) fn record(&self, finished: Finished) {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.queue.try_send(Box::new(finished)) {
+        if let Err(error) = self.queue.try_send(finished) {
             let (mpsc::error::TrySendError::Full(finished) | mpsc::error::TrySendError::Closed(finished)) = error;
             let arm = finished.exchange.arm.as_ref().map(|assigned| (assigned.rollout.id, assigned.arm));
             self.shared.lose(arm);
@@ -171,7 +177,7 @@ impl Worker {
         self.metrics.record_queue_depth_set(usize::try_from(waiting).unwrap_or(usize::MAX));
     }
 
-    async fn drain(&mut self, mut batch: Vec<Box<Finished>>, deadline: Instant) {
+    async fn drain(&mut self, mut batch: Vec<Finished>, deadline: Instant) {
         self.queue.close();
         loop {
             while batch.len() < self.options.batch_max {
@@ -192,12 +198,12 @@ impl Worker {
     }
 
     /// Makes records of a batch and delivers them, as often as it takes; the queue bounds what piles up meanwhile.
-    async fn deliver(&mut self, batch: &mut Vec<Box<Finished>>, shutdown: &CancellationToken) {
+    async fn deliver(&mut self, batch: &mut Vec<Finished>, shutdown: &CancellationToken) {
         let finished = std::mem::take(batch);
         let count = u64::try_from(finished.len()).unwrap_or(u64::MAX);
         // Checks parse JSON and evaluate expressions: work for a thread that serves nobody.
         let metrics = Arc::clone(&self.metrics);
-        let checks = move || finished.into_iter().map(|each| check(*each, &metrics)).collect::<Vec<_>>();
+        let checks = move || finished.into_iter().map(|each| check(each, &metrics)).collect::<Vec<_>>();
         let records = tokio::task::spawn_blocking(checks).await.unwrap_or_default();
         for (record, trace) in &records {
             self.metrics.record(record);

@@ -46,7 +46,8 @@ impl Transport {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(connector);
+        let connector =
+            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -67,9 +68,15 @@ impl Transport {
             authenticate(headers, to)?;
         }
         let request = builder.body(Full::new(Bytes::from(body)));
-        let request = request.map_err(|error| Refusal::new(ErrorKind::Internal, format!("the upstream request is not valid: {error}")))?;
+        let request = request.map_err(|error| {
+            Refusal::new(ErrorKind::Internal, format!("the upstream request is not valid: {error}"))
+        })?;
         self.client.request(request).await.map_err(|error| {
-            let what = if error.is_connect() { "could not connect to the provider" } else { "the provider closed the connection" };
+            let what = if error.is_connect() {
+                "could not connect to the provider"
+            } else {
+                "the provider closed the connection"
+            };
             Refusal::new(ErrorKind::UpstreamUnavailable, format!("{what}: {}", bowline_types::chain(&error)))
         })
     }

@@ -64,21 +64,28 @@ pub(super) async fn feedback(gateway: &Arc<Shared>, request: Request<Incoming>) 
         at: now,
     };
     gateway.sink.outcome(outcome).await.map_err(|error| {
-        let message = format!("the feedback could not be kept: {error}\nhint: send it again with the same `Idempotency-Key`");
-        Refusal { retry_after: Some(std::time::Duration::from_secs(1)), ..Refusal::new(ErrorKind::Unavailable, message) }
+        let message =
+            format!("the feedback could not be kept: {error}\nhint: send it again with the same `Idempotency-Key`");
+        Refusal {
+            retry_after: Some(std::time::Duration::from_secs(1)),
+            ..Refusal::new(ErrorKind::Unavailable, message)
+        }
     })?;
     Ok(answer(StatusCode::OK, HeaderMap::new(), &json!({"id": id.to_string(), "status": "kept"})))
 }
 
 fn check(feedback: &Feedback) -> Result<(), Refusal> {
-    let invalid = |parameter: &str, message: String| Err(Refusal::new(ErrorKind::InvalidRequest, message).parameter(parameter));
+    let invalid =
+        |parameter: &str, message: String| Err(Refusal::new(ErrorKind::InvalidRequest, message).parameter(parameter));
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if feedback.name.is_empty() || feedback.name.len() > NAME_BYTES_MAX || !feedback.name.chars().all(allowed) {
         let message = format!("`name` must be 1 to {NAME_BYTES_MAX} letters, digits, `_`, `-` or `.`");
         return invalid("name", message);
     }
     match &feedback.value {
-        OutcomeValue::Score(score) if !score.is_finite() => invalid("value", "`value` must be a finite number".to_owned()),
+        OutcomeValue::Score(score) if !score.is_finite() => {
+            invalid("value", "`value` must be a finite number".to_owned())
+        }
         OutcomeValue::Text(text) if text.len() > TEXT_BYTES_MAX => {
             invalid("value", format!("the text of `value` is longer than {TEXT_BYTES_MAX} bytes"))
         }
@@ -92,12 +99,21 @@ fn target(gateway: &Shared, key: &SnapshotKey, text: &str) -> Result<OutcomeTarg
     if text.starts_with("inf_") {
         return match text.parse::<InferenceToken>() {
             Ok(token) if token.verify(&gateway.token_secret, key.id) => Ok(OutcomeTarget::Inference(token.inference)),
-            Ok(_) => refusal(ErrorKind::Forbidden, "the inference was not made with this key\nhint: send feedback with the key that made the call"),
-            Err(_) => refusal(ErrorKind::InvalidRequest, "the id is not whole\nhint: send the header `x-bowline-inference` as it came"),
+            Ok(_) => refusal(
+                ErrorKind::Forbidden,
+                "the inference was not made with this key\nhint: send feedback with the key that made the call",
+            ),
+            Err(_) => refusal(
+                ErrorKind::InvalidRequest,
+                "the id is not whole\nhint: send the header `x-bowline-inference` as it came",
+            ),
         };
     }
     if text.is_empty() || text.len() > ANSWER_ID_BYTES_MAX {
-        return refusal(ErrorKind::InvalidRequest, "`inference` must be the header `x-bowline-inference` or the `id` of an answer");
+        return refusal(
+            ErrorKind::InvalidRequest,
+            "`inference` must be the header `x-bowline-inference` or the `id` of an answer",
+        );
     }
     Ok(OutcomeTarget::Answer(text.to_owned()))
 }

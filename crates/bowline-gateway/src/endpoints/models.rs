@@ -17,12 +17,14 @@ pub(super) fn list(gateway: &Shared, headers: &HeaderMap) -> Result<Response<Bod
     let live = gateway.live_full();
     let key = identify(&live, headers)?;
     let environment = live.project_of(&key).and_then(|project| project.environments.get(&key.environment));
-    let environment = environment.ok_or_else(|| Refusal::new(ErrorKind::NotFound, "the environment of the key is gone"))?;
+    let environment =
+        environment.ok_or_else(|| Refusal::new(ErrorKind::NotFound, "the environment of the key is gone"))?;
     let mut ids: Vec<String> = environment.prompts.keys().map(|name| format!("prompt:{name}")).collect();
     ids.extend(environment.models.keys().map(ToString::to_string));
     ids.sort_unstable();
     let created = live.age.compiled_at.as_micros() / 1_000_000;
-    let models = ids.into_iter().map(|id| json!({"id": id, "object": "model", "created": created, "owned_by": "bowline"}));
+    let models =
+        ids.into_iter().map(|id| json!({"id": id, "object": "model", "created": created, "owned_by": "bowline"}));
     let models: Vec<Value> = models.collect();
     Ok(answer(StatusCode::OK, HeaderMap::new(), &json!({"object": "list", "data": models})))
 }

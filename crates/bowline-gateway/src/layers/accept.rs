@@ -54,7 +54,8 @@ impl Accepted {
     /// The header is no text, empty or too long.
     pub(crate) fn unit(&self) -> Result<Option<&str>, Refusal> {
         let Some(value) = self.headers.get("x-bowline-unit") else { return Ok(None) };
-        let unit = std::str::from_utf8(value.as_bytes()).ok().filter(|unit| !unit.is_empty() && unit.len() <= UNIT_BYTES_MAX);
+        let unit =
+            std::str::from_utf8(value.as_bytes()).ok().filter(|unit| !unit.is_empty() && unit.len() <= UNIT_BYTES_MAX);
         unit.map(Some).ok_or_else(|| {
             let message = format!("the header `x-bowline-unit` must be a text of 1 to {UNIT_BYTES_MAX} bytes");
             Refusal::new(ErrorKind::InvalidRequest, message).parameter("x-bowline-unit")

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use bowline_chat::openai_chat::encode_messages;
+use bowline_registry::ContentCapture;
 use bowline_types::Timestamp;
 use http::Response;
 
 use crate::exchange::Exchange;
 use crate::gateway::Shared;
 use crate::layers::respond::{self, Body};
+use crate::layers::translate::Rendered;
 use crate::live::Route;
 use crate::recorder::Finished;
 use crate::refusal::Refusal;
@@ -19,8 +22,18 @@ pub(crate) fn settle(exchange: &mut Exchange, route: &Route) {
     exchange.outcome.cost = cost.map(|cost| cost.total);
 }
 
+/// Keeps what goes upstream, where the project captures content.
+pub(crate) fn capture_input(exchange: &mut Exchange, capture: ContentCapture, rendered: &Rendered) {
+    if capture == ContentCapture::Off {
+        return;
+    }
+    // What another dialect cannot express fails the call itself, with a better message.
+    let messages = encode_messages(&rendered.request.messages, &mut Vec::new()).unwrap_or_default();
+    exchange.outcome.input = serde_json::to_string(&messages).ok();
+}
+
 /// Hands a finished call to the recorder.
-pub(crate) fn record(gateway: &Shared, exchange: Exchange, capture: bowline_registry::ContentCapture) {
+pub(crate) fn record(gateway: &Shared, exchange: Exchange, capture: ContentCapture) {
     gateway.recorder.record(Finished { exchange, capture, resolved_only: false });
 }
 
@@ -28,7 +41,7 @@ pub(crate) fn record(gateway: &Shared, exchange: Exchange, capture: bowline_regi
 pub(crate) fn refused(
     gateway: &Arc<Shared>,
     mut exchange: Exchange,
-    capture: bowline_registry::ContentCapture,
+    capture: ContentCapture,
     refusal: &Refusal,
 ) -> Response<Body> {
     exchange.outcome.status = refusal.kind.spec().status;

@@ -43,10 +43,17 @@ fn refuse_instructions(request: &Request) -> Result<(), Refusal> {
     let Some(index) = request.messages.iter().position(|message| message.role.is_instruction()) else { return Ok(()) };
     let hint = "hint: put the instructions into the prompt, where they are tested; send only the conversation";
     let message = format!("a prompt brings its own instructions, and messages[{index}] has more\n{hint}");
-    Err(Refusal::new(ErrorKind::InvalidRequest, message).code("prompt_instructions").parameter(format!("messages[{index}].role")))
+    Err(Refusal::new(ErrorKind::InvalidRequest, message)
+        .code("prompt_instructions")
+        .parameter(format!("messages[{index}].role")))
 }
 
-fn messages(served: &Served, name: &PromptName, variables: &Map<String, Value>, history: &[Message]) -> Result<Vec<Message>, Refusal> {
+fn messages(
+    served: &Served,
+    name: &PromptName,
+    variables: &Map<String, Value>,
+    history: &[Message],
+) -> Result<Vec<Message>, Refusal> {
     let version = &served.version;
     let defaults = &version.version.input.default;
     if let Some(input) = &version.input {
@@ -59,13 +66,7 @@ fn messages(served: &Served, name: &PromptName, variables: &Map<String, Value>, 
         })?;
     }
     let waiting: Vec<bowline_prompt::Message> = (0..history.len()).map(placeholder).collect();
-    let input = RenderInput {
-        variables,
-        defaults,
-        context: &Map::new(),
-        history: &waiting,
-        nonce: nonce()?,
-    };
+    let input = RenderInput { variables, defaults, context: &Map::new(), history: &waiting, nonce: nonce()? };
     let rendered = version.template.render(&input).map_err(|error| match &error {
         RenderError::VariableMissing { name: variable } => {
             refuse_variable(name, variable, None)
@@ -110,7 +111,8 @@ fn placeholder(index: usize) -> bowline_prompt::Message {
 }
 
 fn neutral(name: &PromptName, message: bowline_prompt::Message, history: &[Message]) -> Result<Message, Refusal> {
-    let index = message.metadata.get(HISTORY_INDEX).and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
+    let index =
+        message.metadata.get(HISTORY_INDEX).and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
     if let Some(original) = index.and_then(|index| history.get(index)) {
         return Ok(original.clone());
     }
@@ -156,7 +158,12 @@ fn part(name: &PromptName, part: bowline_prompt::Part) -> Result<Part, Refusal> 
 }
 
 /// Puts the parameters of the version over those of the client.
-fn configure(version: &Version, name: &PromptName, request: Request, notes: &mut Vec<String>) -> Result<Request, Refusal> {
+fn configure(
+    version: &Version,
+    name: &PromptName,
+    request: Request,
+    notes: &mut Vec<String>,
+) -> Result<Request, Refusal> {
     let parameters = parameters(version, &request.parameters, notes);
     let mut request = Request { parameters, model: version.model.alias.to_string(), ..request };
     if !version.tools.is_empty() {
@@ -215,7 +222,9 @@ fn tool(tool: &VersionTool) -> Tool {
 }
 
 fn defined_twice(name: &PromptName, field: &'static str) -> Refusal {
-    let message = format!("prompt {name} defines `{field}`, and the request has one too\nhint: leave it out; what the prompt says was tested");
+    let message = format!(
+        "prompt {name} defines `{field}`, and the request has one too\nhint: leave it out; what the prompt says was tested"
+    );
     Refusal::new(ErrorKind::InvalidRequest, message).parameter(field)
 }
 

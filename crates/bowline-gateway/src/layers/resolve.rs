@@ -8,9 +8,7 @@ use bowline_chat::openai_chat::ClientRequest;
 use bowline_chat::{ModelRef, Selector};
 use bowline_registry::{ContentCapture, SnapshotKey};
 use bowline_telemetry::TraceContext;
-use bowline_types::{
-    Arm, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, Timestamp, Unit, closest,
-};
+use bowline_types::{Arm, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, Timestamp, Unit, closest};
 
 use crate::exchange::{Assigned, Exchange, Outcome};
 use crate::layers::accept::{Accepted, Arrival};
@@ -60,7 +58,8 @@ pub(crate) fn resolve(
         ModelRef::Alias(alias) => model(project, &key, alias, call)?,
         ModelRef::Prompt { name, selector } => prompt(project, &key, name, selector.as_ref(), (&unit, at))?,
     };
-    let trace = accepted.header("traceparent").and_then(|parent| TraceContext::parse(parent, accepted.header("tracestate")));
+    let trace =
+        accepted.header("traceparent").and_then(|parent| TraceContext::parse(parent, accepted.header("tracestate")));
     let served = choice.served;
     let exchange = Exchange {
         id,
@@ -90,14 +89,20 @@ pub(crate) fn resolve(
     Ok((exchange, target))
 }
 
-fn model(project: &LiveProject, key: &SnapshotKey, alias: &ModelAlias, call: &ClientRequest) -> Result<Choice, Refusal> {
+fn model(
+    project: &LiveProject,
+    key: &SnapshotKey,
+    alias: &ModelAlias,
+    call: &ClientRequest,
+) -> Result<Choice, Refusal> {
     let environment = environment(project, &key.environment)?;
     if call.variables.is_some() {
         let message = "`variables` belong to a prompt, and `model` names a model\nhint: use `model: \"prompt:NAME\"`";
         return Err(Refusal::new(ErrorKind::InvalidRequest, message).parameter("variables"));
     }
     let known = environment.models.keys().map(ModelAlias::as_str);
-    let routes = environment.models.get(alias).ok_or_else(|| missing("model", alias.as_str(), known).parameter("model"))?;
+    let routes =
+        environment.models.get(alias).ok_or_else(|| missing("model", alias.as_str(), known).parameter("model"))?;
     Ok(Choice {
         environment: key.environment.clone(),
         model: alias.clone(),
@@ -128,7 +133,8 @@ fn prompt(
     };
     let environment = environment(project, named)?;
     let known = environment.prompts.keys().map(PromptName::as_str);
-    let prompt = environment.prompts.get(name).ok_or_else(|| missing("prompt", name.as_str(), known).parameter("model"))?;
+    let prompt =
+        environment.prompts.get(name).ok_or_else(|| missing("prompt", name.as_str(), known).parameter("model"))?;
     let (served, assigned, lease_expired) = match selector {
         // A pinned version is nobody's arm: the application chose it.
         Some(Selector::Version(digest)) => {

@@ -98,7 +98,8 @@ fn whole(
     settle(&mut exchange, &route);
     exchange.outcome.status = 200;
     exchange.outcome.first_byte_us = Some(exchange.elapsed_us());
-    let response = build(StatusCode::OK, headers(gateway, &exchange, &notes), "application/json", Body::Whole(Some(body)));
+    let response =
+        build(StatusCode::OK, headers(gateway, &exchange, &notes), "application/json", Body::Whole(Some(body)));
     record(gateway, exchange, target.capture);
     response
 }
@@ -163,6 +164,10 @@ async fn pump(
             }
         }
         if over {
+            if !transcript.is_over() {
+                let message = "the provider's stream ended before the answer did";
+                fail(&mut transcript, &client, &Refusal::new(ErrorKind::UpstreamUnavailable, message)).await;
+            }
             break;
         }
         match upstream::next(&mut stream).await {
@@ -246,15 +251,17 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(receiver) => receiver.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(receiver) => {
+                receiver.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
         match self {
-            Self::Whole(bytes) => {
-                http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
-            }
+            Self::Whole(bytes) => http_body::SizeHint::with_exact(
+                bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            ),
             Self::Stream(_) => http_body::SizeHint::default(),
         }
     }

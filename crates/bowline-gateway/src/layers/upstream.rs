@@ -73,7 +73,12 @@ pub(crate) struct Circuit {
 ///
 /// # Errors
 /// The last failure.
-pub(crate) async fn call(gateway: &Shared, exchange: &mut Exchange, routes: &[Route], rendered: &Rendered) -> Result<Answer, Refusal> {
+pub(crate) async fn call(
+    gateway: &Shared,
+    exchange: &mut Exchange,
+    routes: &[Route],
+    rendered: &Rendered,
+) -> Result<Answer, Refusal> {
     let attempts_max = gateway.options.attempts_max.max(1);
     let mut attempts = 0;
     let mut index = first_closed(gateway, routes);
@@ -138,7 +143,12 @@ const fn is_worth_another(kind: ErrorKind, is_other: bool) -> bool {
     kind.spec().retryable || (is_other && matches!(kind, ErrorKind::UpstreamAuth))
 }
 
-async fn attempt(gateway: &Shared, exchange: &mut Exchange, route: &Route, rendered: &Rendered) -> Result<Answer, Refusal> {
+async fn attempt(
+    gateway: &Shared,
+    exchange: &mut Exchange,
+    route: &Route,
+    rendered: &Rendered,
+) -> Result<Answer, Refusal> {
     let api_key = match &route.credential {
         Credential::None => None,
         Credential::Key(key) => Some(key),
@@ -253,7 +263,10 @@ pub(crate) async fn next(stream: &mut Streamed) -> Result<Option<Bytes>, Refusal
 
 fn timed_out(route: &Route) -> Refusal {
     let limit = bowline_types::format_duration(route.timeout);
-    let message = format!("provider `{}` did not answer within {limit}\nhint: raise `timeout` of the target in bowline.yaml", route.provider);
+    let message = format!(
+        "provider `{}` did not answer within {limit}\nhint: raise `timeout` of the target in bowline.yaml",
+        route.provider
+    );
     Refusal::new(ErrorKind::UpstreamTimeout, message)
 }
 

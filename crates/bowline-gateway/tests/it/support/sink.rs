@@ -1,0 +1,90 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bowline_gateway::{Sink, SinkError, SinkFuture};
+use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
+use tokio::sync::Notify;
+
+use super::until;
+
+/// Keeps what a gateway sends.
+#[derive(Default)]
+pub(crate) struct MemorySink {
+    records: Mutex<Vec<InferenceRecord>>,
+    losses: Mutex<Vec<LossRecord>>,
+    outcomes: Mutex<Vec<OutcomeRecord>>,
+    stalled: AtomicBool,
+    failing: AtomicBool,
+    released: Notify,
+}
+
+impl MemorySink {
+    /// Takes nothing from now on, and answers nothing.
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes again.
+    pub(crate) fn release(&self) {
+        self.stalled.store(false, Ordering::SeqCst);
+        self.released.notify_waiters();
+    }
+
+    /// Answers every delivery with an error from now on, or no more.
+    pub(crate) fn fail(&self, failing: bool) {
+        self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    /// Returns the records so far.
+    pub(crate) fn records(&self) -> Vec<InferenceRecord> {
+        self.records.lock().unwrap().clone()
+    }
+
+    /// Returns the counters of losses as last told.
+    pub(crate) fn losses(&self) -> Vec<LossRecord> {
+        self.losses.lock().unwrap().clone()
+    }
+
+    /// Returns the outcomes so far.
+    pub(crate) fn outcomes(&self) -> Vec<OutcomeRecord> {
+        self.outcomes.lock().unwrap().clone()
+    }
+
+    /// Waits for a number of records and returns them.
+    pub(crate) async fn wait(&self, count: usize) -> Vec<InferenceRecord> {
+        until(|| self.records.lock().unwrap().len() >= count).await;
+        let records = self.records();
+        assert_eq!(records.len(), count);
+        records
+    }
+
+    async fn admit(&self) -> Result<(), SinkError> {
+        loop {
+            let released = self.released.notified();
+            if !self.stalled.load(Ordering::SeqCst) {
+                break;
+            }
+            released.await;
+        }
+        if self.failing.load(Ordering::SeqCst) { Err(SinkError("the sink fails".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Sink for MemorySink {
+    fn records(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> SinkFuture<'_> {
+        Box::pin(async move {
+            self.admit().await?;
+            self.records.lock().unwrap().extend(inferences);
+            *self.losses.lock().unwrap() = losses;
+            Ok(())
+        })
+    }
+
+    fn outcome(&self, outcome: OutcomeRecord) -> SinkFuture<'_> {
+        Box::pin(async move {
+            self.admit().await?;
+            self.outcomes.lock().unwrap().push(outcome);
+            Ok(())
+        })
+    }
+}
