@@ -134,7 +134,9 @@ fn clippy(workspace: &Workspace) -> anyhow::Result<Outcome> {
 
 fn documentation(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"]);
-    Ok(Outcome::of(process::run(command.env("RUSTDOCFLAGS", "-D warnings"))?))
+    // It is for those who write Bowline, so it may link to private items.
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
+    Ok(Outcome::of(process::run(&mut command)?))
 }
 
 /// Builds the binary once, fast enough for a demo and without the slow link of a release.

@@ -71,14 +71,14 @@ pub(super) fn blocks(document: &str) -> anyhow::Result<Vec<Block>> {
 /// Returns a bash script that executes blocks and keeps the output of the n-th, from 0, in the file `n` of the folder of outputs.
 pub(super) fn script(blocks: &[Block]) -> String {
     // `set -m` gives each block in the background a process group of its own, so that its children end with it.
-    let mut script = "set -euo pipefail\nset -m\nTOUR_GROUPS=()\n\
-                      trap '{ for group in \"${TOUR_GROUPS[@]}\"; do kill -- \"-$group\" || true; done; wait; } 2>/dev/null' EXIT\n"
+    let mut script = "set -euo pipefail\nset -m\nTOUR_GROUPS=\n\
+                      trap '{ for group in $TOUR_GROUPS; do kill -- \"-$group\" || true; done; wait; } 2>/dev/null' EXIT\n"
         .to_owned();
     for (index, block) in blocks.iter().enumerate() {
         let output = format!("\"${OUTPUTS}/{index}\"");
         let commands = &block.commands;
         if block.background {
-            script.push_str(&format!("{{\n{commands}}} >{output} 2>&1 </dev/null &\nTOUR_GROUPS+=(\"$!\")\n"));
+            script.push_str(&format!("{{\n{commands}}} >{output} 2>&1 </dev/null &\nTOUR_GROUPS+=\" $!\"\n"));
             for text in &block.prints {
                 script.push_str(&wait(&quote(text), &output));
             }
@@ -92,7 +92,7 @@ pub(super) fn script(blocks: &[Block]) -> String {
 /// Returns commands that wait until the output of the last block in the background contains a text.
 fn wait(text: &str, output: &str) -> String {
     format!(
-        "for _ in $(seq {tenths}); do grep -qF -- {text} {output} && break; kill -0 \"$!\" || exit 1; sleep 0.1; done\n\
+        "for _ in $(seq {tenths}); do grep -qF -- {text} {output} && break; kill -0 \"$!\" 2>/dev/null || exit 1; sleep 0.1; done\n\
          grep -qF -- {text} {output}\n",
         tenths = START_SECONDS * 10
     )
