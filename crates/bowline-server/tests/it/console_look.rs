@@ -1,14 +1,15 @@
 //! Serves the console over a seeded store, for looking at it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_server::wire::ActionRequest;
 use bowline_server::{AdminToken, HostRule, ServerOptions, router};
 use bowline_telemetry::Metrics;
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
-use crate::world::{World, classify, prod, project, release_prompt, release_request};
+use crate::world::{World, classify, project, release_prompt, release_request};
 
 /// `cargo test -p bowline-server console_look -- --ignored --nocapture`, then open the address it prints.
 #[tokio::test]
@@ -30,10 +31,6 @@ async fn console_look() {
         world.traffic(&classify(), 10).await;
         world.control.tick().await.unwrap();
     }
-    if std::fs::exists("/tmp/frozen").unwrap() {
-        let request = ActionRequest { actor: "grace".to_owned(), why: "<b>holiday</b>".to_owned(), off: false };
-        world.control.freeze(&project(), &prod(), request).await.unwrap();
-    }
     let (first, second) = (serve(&world).await, serve(&empty).await);
     println!("seeded http://{first} empty http://{second}");
     loop {
@@ -43,12 +40,12 @@ async fn console_look() {
     }
 }
 
-async fn serve(world: &World) -> std::net::SocketAddr {
+pub(crate) async fn serve(world: &World) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Arc::new(Metrics::new(world.clock.clone()));
     let options = ServerOptions { token: AdminToken::new("bwa_test"), host: HostRule::new(address, []), backup: None };
     let router = router(world.control.clone(), metrics, options);
-    drop(tokio::task::spawn(async move { axum::serve(listener, router).await.unwrap() }));
+    TaskTracker::new().spawn(async move { axum::serve(listener, router).await.unwrap() });
     address
 }

@@ -1,5 +1,11 @@
 //! The control role over the real embedded store, with a clock moved by hand.
-#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stand outside of test functions")]
 
+mod api;
+mod console;
 mod console_look;
+mod crashes;
+mod faulty;
+mod rollouts;
+mod snapshots;
 mod world;

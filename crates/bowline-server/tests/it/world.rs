@@ -28,6 +28,8 @@ pub(crate) struct World {
     /// How often each version succeeds.
     rates: Vec<(Digest, f64)>,
     served: u64,
+    /// The time between two calls.
+    pub(crate) pace: Duration,
     _folder: TempDir,
 }
 
@@ -120,7 +122,7 @@ impl World {
         let store = wrap(open(folder.path()));
         let clock = Arc::new(ManualClock::default());
         let control = Control::start(Arc::clone(&store), clock.clone(), ControlOptions::default()).await.unwrap();
-        Self { store, clock, control, rates: Vec::new(), served: 0, _folder: folder }
+        Self { store, clock, control, rates: Vec::new(), served: 0, pace: Duration::from_secs(1), _folder: folder }
     }
 
     /// Forgets everything that is not in the store.
@@ -206,11 +208,11 @@ impl World {
         }
     }
 
-    /// Serves one call per second, each by a user of its own, and keeps the records.
+    /// Serves calls, each by a user of its own, and keeps the records.
     pub(crate) async fn traffic(&mut self, prompt: &PromptName, calls: u64) {
         let mut records = Vec::new();
         for _ in 0..calls {
-            self.clock.advance(Duration::from_secs(1));
+            self.clock.advance(self.pace);
             let unit = format!("user-{}", self.served);
             records.push(self.serve(Call { prompt: prompt.clone(), unit }));
         }

@@ -1,0 +1,106 @@
+//! What gateways get to serve from.
+
+use std::time::Duration;
+
+use bowline_server::wire::{KeyRequest, RollbackRequest};
+use bowline_types::Clock;
+
+use crate::world::{World, classify, content, prod, project};
+
+#[tokio::test]
+async fn leases_grow_and_epochs_only_with_content() {
+    let mut world = World::new().await;
+    world.release("v1", 0.9).await;
+    world.release("v2", 0.9).await;
+    let before = world.snapshot();
+    let lease = |snapshot: &bowline_registry::Snapshot| {
+        let environment = &snapshot.projects[&project()].environments[&prod()];
+        environment.prompts[&classify()].rollout.as_ref().unwrap().lease_until
+    };
+    assert_eq!(lease(&before), world.clock.now().after(Duration::from_secs(300)));
+    for _ in 0..20 {
+        world.clock.advance(Duration::from_secs(60));
+        world.control.tick().await.unwrap();
+        let lease = lease(&world.snapshot());
+        assert!(lease.since(world.clock.now()) >= Duration::from_secs(200), "never near its end while control runs");
+    }
+    let after = world.snapshot();
+    assert!(lease(&after) > lease(&before) && after.compiled_at > before.compiled_at);
+    assert_eq!(after.epoch, before.epoch);
+    assert_eq!(after.digest().unwrap(), before.digest().unwrap());
+
+    world.try_release("v3").await.unwrap();
+    assert_eq!(world.snapshot().epoch, after.epoch + 1);
+    assert_ne!(world.snapshot().digest().unwrap(), after.digest().unwrap());
+}
+
+#[tokio::test]
+async fn a_snapshot_holds_what_any_request_may_reach() {
+    let mut world = World::new().await;
+    let (v1, _) = world.release("v1", 0.9).await;
+    let (v2, _) = world.release("v2", 0.9).await;
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.versions.keys().copied().collect::<Vec<_>>(), {
+        let mut versions = vec![v1, v2];
+        versions.sort_unstable();
+        versions
+    });
+    assert_eq!(*snapshot.versions[&v1], content("v1").1);
+    let served = &snapshot.projects[&project()];
+    let endpoint = &served.environments[&prod()].providers.values().next().unwrap();
+    assert_eq!(endpoint.base_url.as_deref().map(|url| url.trim_end_matches('/')), Some("http://127.0.0.1:9"));
+    assert_eq!(endpoint.api_key.as_ref().map(ToString::to_string).as_deref(), Some("env:SIM_KEY"));
+    let target = &served.models.values().next().unwrap()[0];
+    assert_eq!((target.model.as_str(), target.timeout), ("small-1", Duration::from_secs(20)));
+    let live = world.live(&classify());
+    assert_eq!((live.version, live.rollout.unwrap().candidate), (v1, v2));
+
+    let path = tempfile::tempdir().unwrap();
+    let path = path.path().join("snapshot.json");
+    snapshot.write(&path).unwrap();
+    assert_eq!(bowline_registry::Snapshot::read(&path).unwrap().as_ref(), Some(snapshot.as_ref()));
+}
+
+#[tokio::test]
+async fn pointers_reach_gateways_at_once() {
+    let mut world = World::new().await;
+    let (v1, _) = world.release("v1", 0.9).await;
+    let mut snapshots = world.control.snapshots();
+    snapshots.mark_unchanged();
+    world.release("v2", 0.9).await;
+    assert!(snapshots.has_changed().unwrap());
+    snapshots.mark_unchanged();
+    let request = RollbackRequest { prompt: classify(), to: None, actor: "grace".to_owned(), why: "slow".to_owned() };
+    let response = world.control.rollback(&project(), &prod(), request).await.unwrap();
+    assert!(snapshots.has_changed().unwrap());
+    let live = world.live(&classify());
+    assert_eq!((response.version, live.version, live.rollout), (v1, v1, None));
+}
+
+#[tokio::test]
+async fn keys_work_until_they_are_revoked() {
+    let mut world = World::new().await;
+    world.release("v1", 0.9).await;
+    let request = KeyRequest {
+        name: "app".to_owned(),
+        environment: prod(),
+        environments: vec!["dev".parse().unwrap()],
+        versions: true,
+    };
+    let made = world.control.key_create(&project(), request.clone()).await.unwrap();
+    assert!(!format!("{made:?}").contains(&made.key));
+    let hash = made.key.parse::<bowline_types::ApiKey>().unwrap().hash();
+    let snapshot = world.snapshot();
+    let key = &snapshot.keys[&hash];
+    assert_eq!((key.id, &key.environment, key.versions), (made.record.id, &prod(), true));
+    assert!(!serde_json::to_string(snapshot.as_ref()).unwrap().contains(&made.key));
+
+    world.control.key_revoke(&project(), made.record.id).await.unwrap();
+    assert!(world.snapshot().keys.is_empty());
+    assert!(world.control.key_list(&project()).await.unwrap()[0].revoked_at.is_some());
+    let other = world.control.key_revoke(&"other".parse().unwrap(), made.record.id).await.unwrap_err();
+    assert!(other.message().starts_with("there is no key"), "{}", other.message());
+    let unknown = KeyRequest { environment: "prd".parse().unwrap(), ..request };
+    let unknown = world.control.key_create(&project(), unknown).await.unwrap_err();
+    assert!(unknown.message().contains("did you mean `prod`?"), "{}", unknown.message());
+}
