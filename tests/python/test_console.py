@@ -1,4 +1,4 @@
-"""The console in a real browser: it renders, and nothing of it comes from elsewhere."""
+"""The console in a real browser that can reach nothing else."""
 
 import subprocess
 
