@@ -5,6 +5,7 @@ use bowline_canary::Design;
 use bowline_prompt::{ContentCapture as Capture, Project};
 use bowline_store::{KeyRecord, PointerRecord, RolloutFilter, RolloutRecord, Store};
 use bowline_types::{Digest, EnvironmentName, Timestamp};
+use serde::Deserialize as _;
 
 use super::{
     ContentCapture, Endpoint, Snapshot, SnapshotEnvironment, SnapshotKey, SnapshotProject, SnapshotPrompt,
@@ -36,7 +37,7 @@ impl Snapshot {
             snapshot.versions(store, &pointers, &rollouts).await?;
             let keys = store.key_list(name.clone()).await?.into_iter().filter(|key| key.revoked_at.is_none());
             snapshot.keys.extend(keys.map(|key| (key.hash, SnapshotKey::from(key))));
-            snapshot.projects.insert(name, project(&config, &pointers, &rollouts, &lease)?);
+            snapshot.projects.insert(name, project(&config, &pointers, &rollouts, &lease));
         }
         Ok(snapshot)
     }
@@ -74,10 +75,10 @@ fn project(
     pointers: &[PointerRecord],
     rollouts: &[RolloutRecord],
     lease: Lease<'_>,
-) -> Result<SnapshotProject> {
+) -> SnapshotProject {
     let mut environments = BTreeMap::new();
     for name in config.environments.keys() {
-        environments.insert(name.clone(), environment(config, name, pointers, rollouts, lease)?);
+        environments.insert(name.clone(), environment(config, name, pointers, rollouts, lease));
     }
     let models = config.models.iter().map(|(alias, model)| {
         let targets = model.targets.iter().map(|target| Target {
@@ -92,7 +93,7 @@ fn project(
         Capture::Failures => ContentCapture::Failures,
         Capture::All => ContentCapture::All,
     };
-    Ok(SnapshotProject { models: models.collect(), environments, content })
+    SnapshotProject { models: models.collect(), environments, content }
 }
 
 fn environment(
@@ -101,12 +102,12 @@ fn environment(
     pointers: &[PointerRecord],
     rollouts: &[RolloutRecord],
     lease: Lease<'_>,
-) -> Result<SnapshotEnvironment> {
+) -> SnapshotEnvironment {
     let mut prompts = BTreeMap::new();
     for pointer in pointers.iter().filter(|pointer| pointer.scope.environment == *name) {
         let running =
             rollouts.iter().find(|rollout| rollout.scope == pointer.scope && rollout.prompt == pointer.prompt);
-        let rollout = running.map(|rollout| self::rollout(rollout, lease(rollout))).transpose()?;
+        let rollout = running.and_then(|rollout| self::rollout(rollout, lease(rollout)));
         let prompt = SnapshotPrompt { version: pointer.version, success: pointer.success.clone(), rollout };
         prompts.insert(pointer.prompt.clone(), prompt);
     }
@@ -120,19 +121,19 @@ fn environment(
         let found = config.provider_in(name, provider)?;
         Some((provider.clone(), endpoint(&found)))
     });
-    Ok(SnapshotEnvironment { providers: providers.collect(), prompts })
+    SnapshotEnvironment { providers: providers.collect(), prompts }
 }
 
-fn rollout(rollout: &RolloutRecord, lease_until: Timestamp) -> Result<SnapshotRollout> {
-    let design: Design =
-        serde_json::from_value(rollout.design.clone()).map_err(|source| Error::Corrupt { noun: "design", source })?;
-    let stage = design.stages.get(usize::from(rollout.stage)).or(design.stages.last());
-    Ok(SnapshotRollout {
+/// Returns what a gateway must know of a rollout; `None` where its design cannot be read, since a candidate that nobody can judge
+/// is not served, and no other prompt must wait for that.
+fn rollout(rollout: &RolloutRecord, lease_until: Timestamp) -> Option<SnapshotRollout> {
+    let design = Design::deserialize(&rollout.design).ok()?;
+    let share = design.stages.get(usize::from(rollout.stage))?.share;
+    Some(SnapshotRollout {
         id: rollout.id,
         candidate: rollout.candidate,
         success: rollout.success.clone(),
-        // A design has a stage, as its plan was validated; the smallest share is the safe answer to one that has none.
-        share: stage.map_or(bowline_canary::Share::percent(1), |stage| stage.share),
+        share,
         stage: rollout.stage,
         lease_until,
     })

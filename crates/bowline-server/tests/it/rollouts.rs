@@ -337,7 +337,8 @@ async fn data_that_cannot_be_trusted_is_held_and_still_watched() {
     let held = world.newest_rollout().await;
     assert_eq!(held.state, RolloutState::Held, "{}", held.why);
     assert!(held.why.contains("sample ratio mismatch"), "{}", held.why);
-    assert_eq!(actions(&world).await.last(), Some(&LogAction::Held));
+    let holds = actions(&world).await.into_iter().filter(|action| *action == LogAction::Held);
+    assert_eq!(holds.count(), 1, "it is said once");
     assert!(world.live(&classify()).rollout.is_some(), "the candidate keeps its share");
 
     // Nothing is promoted, but a candidate that becomes bad is taken back.
@@ -374,6 +375,32 @@ async fn time_runs_out() {
         let rows = world.log().await;
         assert_eq!(rows.iter().filter(|row| row.actor == "verdict").count(), 1, "{rows:#?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_held_is_promoted_by_a_person_only() {
+    let mut world = World::new().await;
+    world.release("v1", 0.95).await;
+    world.release("v2", 0.97).await;
+    world.traffic(&classify(), 20).await;
+    world.clock.advance(Duration::from_secs(6 * 3_600));
+    world.control.tick().await.unwrap();
+    let held = world.newest_rollout().await;
+    assert!(
+        held.state == RolloutState::Held && held.why.starts_with("inconclusive: the time of 6h is over"),
+        "{held:#?}"
+    );
+    for _ in 0..100 {
+        world.traffic(&classify(), 10).await;
+        world.control.tick().await.unwrap();
+    }
+    let view = world.control.rollout_view(&project(), 1).await.unwrap();
+    assert!(view.evidence.promotion.e_value.reaches(20.0), "{:#?}", view.evidence);
+    assert_eq!(view.rollout.state, RolloutState::Held);
+    assert_eq!(actions(&world).await.last(), Some(&LogAction::Held));
+    world.control.rollout_end(&project(), 1, true, by("ada", "it is good")).await.unwrap();
+    assert_eq!(world.live(&classify()).version, held.candidate);
+    assert!(world.control.rollout_replay(&project(), 1).await.unwrap().equal);
 }
 
 #[tokio::test]

@@ -1,11 +1,19 @@
 //! What gateways get to serve from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_server::wire::{KeyRequest, RollbackRequest};
+use bowline_registry::Snapshot;
+use bowline_server::wire::{ActionRequest, KeyRequest, RollbackRequest};
+use bowline_server::{Control, ControlOptions};
+use bowline_store::{RolloutRecord, RolloutState, Write};
+use bowline_testkit::ManualClock;
 use bowline_types::Clock;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::world::{World, classify, content, prod, project};
+use crate::world::{World, classify, content, open, prod, project, release_prompt, release_request};
 
 #[tokio::test]
 async fn leases_grow_and_epochs_only_with_content() {
@@ -13,7 +21,7 @@ async fn leases_grow_and_epochs_only_with_content() {
     world.release("v1", 0.9).await;
     world.release("v2", 0.9).await;
     let before = world.snapshot();
-    let lease = |snapshot: &bowline_registry::Snapshot| {
+    let lease = |snapshot: &Snapshot| {
         let environment = &snapshot.projects[&project()].environments[&prod()];
         environment.prompts[&classify()].rollout.as_ref().unwrap().lease_until
     };
@@ -58,7 +66,7 @@ async fn a_snapshot_holds_what_any_request_may_reach() {
     let path = tempfile::tempdir().unwrap();
     let path = path.path().join("snapshot.json");
     snapshot.write(&path).unwrap();
-    assert_eq!(bowline_registry::Snapshot::read(&path).unwrap().as_ref(), Some(snapshot.as_ref()));
+    assert_eq!(Snapshot::read(&path).unwrap().as_ref(), Some(snapshot.as_ref()));
 }
 
 #[tokio::test]
@@ -103,4 +111,82 @@ async fn keys_work_until_they_are_revoked() {
     let unknown = KeyRequest { environment: "prd".parse().unwrap(), ..request };
     let unknown = world.control.key_create(&project(), unknown).await.unwrap_err();
     assert!(unknown.message().contains("did you mean `prod`?"), "{}", unknown.message());
+}
+
+#[tokio::test]
+async fn a_rollout_that_cannot_be_read_holds_up_nobody() {
+    let mut world = World::new().await;
+    let (v1, _) = world.release("v1", 0.9).await;
+    world.release("v2", 0.9).await;
+    let rollout = world.newest_rollout().await;
+    let damaged = RolloutRecord { design: json!({}), revision: rollout.revision + 1, ..rollout.clone() };
+    let put = Write::RolloutPut { rollout: Box::new(damaged), expected: Some(rollout.revision) };
+    world.store.commit(vec![put]).await.unwrap();
+    world.restart().await;
+    let error = world.control.tick().await.unwrap_err().message();
+    assert!(error.contains("a stored design cannot be read"), "{error}");
+    let live = world.live(&classify());
+    assert_eq!((live.version, live.rollout), (v1, None));
+
+    let other = release_prompt(&"billing/summary".parse().unwrap(), "summary");
+    world.control.release(&project(), release_request(vec![other])).await.unwrap();
+    assert_eq!(world.snapshot().projects[&project()].environments[&prod()].prompts.len(), 2);
+    let by = ActionRequest { actor: "grace".to_owned(), why: "damaged".to_owned(), off: false };
+    let ended = world.control.rollout_end(&project(), 1, false, by).await.unwrap();
+    assert_eq!(ended.state, RolloutState::Aborted);
+    world.control.tick().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_running_role_drives_and_renews_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let options = ControlOptions { tick: Duration::from_millis(1), ..ControlOptions::default() };
+    let control = Control::start(open(folder.path()), clock.clone(), options).await.unwrap();
+    let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (role, stop) = (control.clone(), shutdown.clone());
+    tasks.spawn(async move { role.run(stop).await });
+    control.release(&project(), release_request(vec![release_prompt(&classify(), "v1")])).await.unwrap();
+    control.release(&project(), release_request(vec![release_prompt(&classify(), "v2")])).await.unwrap();
+    let mut snapshots = control.snapshots();
+    let lease = |snapshot: &Snapshot| {
+        let environment = &snapshot.projects[&project()].environments[&prod()];
+        environment.prompts[&classify()].rollout.as_ref().unwrap().lease_until
+    };
+    let first = lease(&snapshots.borrow());
+    clock.advance(Duration::from_secs(200));
+    let renewed = tokio::time::timeout(Duration::from_secs(10), snapshots.wait_for(|snapshot| lease(snapshot) > first));
+    assert_eq!(lease(&renewed.await.unwrap().unwrap()), clock.now().after(Duration::from_secs(300)));
+    shutdown.cancel();
+    tasks.close();
+    tokio::time::timeout(Duration::from_secs(10), tasks.wait()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn releases_and_verdicts_do_not_get_in_each_other_s_way() {
+    let mut world = World::new().await;
+    world.release("v1", 0.9).await;
+    let tasks = TaskTracker::new();
+    let done = CancellationToken::new();
+    for _ in 0..2 {
+        let (control, done) = (world.control.clone(), done.clone());
+        tasks.spawn(async move {
+            while !done.is_cancelled() {
+                control.tick().await.unwrap();
+            }
+        });
+    }
+    for number in 2..12 {
+        world.release(&format!("v{number}"), 0.9).await;
+        world.traffic(&classify(), 40).await;
+    }
+    done.cancel();
+    tasks.close();
+    tasks.wait().await;
+    let rollouts = world.control.rollout_list(&project(), false).await.unwrap();
+    assert_eq!(rollouts.iter().map(|rollout| rollout.number).collect::<Vec<_>>(), (1..=10).rev().collect::<Vec<_>>());
+    assert_eq!(rollouts.iter().filter(|rollout| rollout.state.is_active()).count(), 1);
+    for rollout in rollouts {
+        assert!(world.control.rollout_replay(&project(), rollout.number).await.unwrap().equal);
+    }
 }
