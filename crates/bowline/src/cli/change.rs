@@ -1,0 +1,69 @@
+use bowline_types::{EnvironmentName, PromptName};
+use clap::{Args, Subcommand};
+
+/// `bowline release`.
+#[derive(Args, Debug)]
+#[command(after_help = "Where the environment is guarded, a changed prompt goes to a share of units first, and a rollout compares it \
+                        with the version that is live. A version that lost there before is held.")]
+pub(crate) struct Release {
+    /// The environment
+    #[arg(long, value_name = "ENV")]
+    pub(crate) env: EnvironmentName,
+    /// Tries versions again that lost in this environment before
+    #[arg(long)]
+    pub(crate) retry: bool,
+    /// Releases this prompt only; may be given several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prompt: Vec<PromptName>,
+}
+
+/// `bowline rollback`.
+#[derive(Args, Debug)]
+#[command(after_help = "A running rollout of the prompt is aborted. The version that is left is quarantined, so that the next release \
+                        of the same commit does not bring it back.")]
+pub(crate) struct Rollback {
+    /// The environment
+    pub(crate) env: EnvironmentName,
+    /// The prompt
+    pub(crate) prompt: PromptName,
+    /// The version to go to; the first digits of its digest are enough [default: the one before]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<String>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT", default_value = "no reason given")]
+    pub(crate) why: String,
+}
+
+/// `bowline freeze`.
+#[derive(Args, Debug)]
+pub(crate) struct Freeze {
+    /// The environment
+    pub(crate) env: EnvironmentName,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT", required_unless_present = "off")]
+    pub(crate) why: Option<String>,
+    /// Lifts the freeze
+    #[arg(long)]
+    pub(crate) off: bool,
+}
+
+/// `bowline env`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Environment {
+    /// Lists the environments, what is live in them, and what is tried or held
+    List,
+    /// Prints the log of an environment: every move, by whom, and why
+    Log(EnvironmentLog),
+}
+
+/// `bowline env log`.
+#[derive(Args, Debug)]
+pub(crate) struct EnvironmentLog {
+    /// The environment
+    pub(crate) env: EnvironmentName,
+    /// Only this prompt
+    pub(crate) prompt: Option<PromptName>,
+    /// At most this many of the newest rows
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}

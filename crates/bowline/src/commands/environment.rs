@@ -1,0 +1,4 @@
+//! `bowline env`.
+
+pub(crate) mod list;
+pub(crate) mod log;

@@ -1,0 +1,66 @@
+//! The way of a command to the control role: the one at `--control`, the one of a running `bowline up`, or one in this process.
+
+use bowline_server::{AdminToken, Client, ControlOptions};
+use bowline_types::ProjectName;
+
+use crate::cli::Global;
+use crate::failure::{Failure, Result};
+use crate::host::Host;
+use crate::project;
+use crate::settings;
+use crate::workspace::Workspace;
+
+/// An open way to the control role.
+pub(crate) struct Connection {
+    /// The client.
+    pub(crate) client: Client,
+    /// The control role, where it is in this process.
+    pub(crate) host: Option<Host>,
+}
+
+/// Opens a way to the control role of the project.
+///
+/// # Errors
+/// There is no project, or the store is in use by a process that cannot be reached.
+pub(crate) async fn open(global: &Global) -> Result<Connection> {
+    let folder = project::find(global.dir.as_deref())?;
+    let name = name(&folder)?;
+    let workspace = Workspace::open(&folder)?;
+    let given = global.control.clone().or_else(|| settings::variable("BOWLINE_CONTROL"));
+    if let Some(address) = given {
+        let token = match settings::variable("BOWLINE_ADMIN_TOKEN") {
+            Some(token) => AdminToken::new(&token),
+            None => workspace.admin_token()?,
+        };
+        return Ok(Connection { client: Client::network(address, name, token), host: None });
+    }
+    match Host::open(workspace.clone(), ControlOptions::default()).await {
+        Ok(host) => Ok(Connection { client: host.client(name), host: Some(host) }),
+        // Whoever holds the store serves it; where is in the workspace.
+        Err(failure) => match workspace.addresses()? {
+            Some(addresses) => {
+                Ok(Connection { client: Client::network(addresses.control, name, workspace.admin_token()?), host: None })
+            }
+            None => Err(failure),
+        },
+    }
+}
+
+/// Reads the name of a project, which is needed even where the rest of it has errors.
+fn name(folder: &std::path::Path) -> Result<ProjectName> {
+    let loaded = project::load(Some(folder))?;
+    let project = loaded.report.project.as_ref();
+    let unread = || Failure::user("the project file has errors\nhint: `bowline check` shows them");
+    Ok(project.ok_or_else(unread)?.name.clone())
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Lets go of the store, where this process holds it.
+    pub(crate) async fn close(self) {
+        if let Some(host) = self.host {
+            host.close().await;
+        }
+    }
+}

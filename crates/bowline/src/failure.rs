@@ -1,0 +1,101 @@
+use std::process::ExitCode;
+
+use bowline_server::ClientError;
+
+/// Why a command failed, and whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    internal: bool,
+    error: anyhow::Error,
+}
+
+/// The result of a command.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// Whoever typed the command can mend it.
+const EXIT_USER: u8 = 1;
+/// A bug of Bowline, or a machine that fails (`EX_SOFTWARE` of sysexits.h).
+const EXIT_INTERNAL: u8 = 70;
+
+// === impl Failure ===
+
+impl Failure {
+    /// Returns a failure that whoever typed the command can mend. The message may end in `hint:` lines.
+    pub(crate) fn user(message: impl Into<String>) -> Self {
+        Self { internal: false, error: anyhow::Error::msg(message.into()) }
+    }
+
+    /// Returns a failure of ours or of the machine.
+    pub(crate) const fn internal(error: anyhow::Error) -> Self {
+        Self { internal: true, error }
+    }
+
+    /// Returns the message with its causes; hints come last, each on a line of its own.
+    pub(crate) fn message(&self) -> String {
+        let chain = self.error.chain().map(ToString::to_string).collect::<Vec<_>>();
+        let (mut what, mut hints) = (Vec::new(), Vec::new());
+        for text in chain {
+            let mut lines = text.lines();
+            what.extend(lines.by_ref().next().map(str::to_owned));
+            hints.extend(lines.map(str::to_owned));
+        }
+        hints.insert(0, what.join(": "));
+        hints.join("\n")
+    }
+
+    /// Prints the failure to standard error and returns the exit code.
+    #[expect(clippy::print_stderr, reason = "the one place where failures are told")]
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("error: {}", self.message());
+        ExitCode::from(if self.internal { EXIT_INTERNAL } else { EXIT_USER })
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { internal: false, error }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { internal: false, error: error.into() }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let internal = match &error {
+            ClientError::Refused { status, .. } => *status >= 500,
+            ClientError::Unreachable { .. } => false,
+            ClientError::Answer { .. } => true,
+        };
+        Self { internal, error: error.into() }
+    }
+}
+
+impl From<bowline_server::Error> for Failure {
+    fn from(error: bowline_server::Error) -> Self {
+        Self { internal: error.kind().spec().status >= 500, error: error.into() }
+    }
+}
+
+impl From<bowline_store_sqlite::Error> for Failure {
+    fn from(error: bowline_store_sqlite::Error) -> Self {
+        Self { internal: false, error: error.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn hints_come_last() {
+        let inner = anyhow::anyhow!("no such file\nhint: create it");
+        let failure = Failure::from(Err::<(), _>(inner).context("could not read bowline.yaml").unwrap_err());
+        assert_eq!(failure.message(), "could not read bowline.yaml: no such file\nhint: create it");
+    }
+}

@@ -1,0 +1,45 @@
+//! The only module that reads the environment of the process.
+
+use bowline_gateway::Secrets;
+use bowline_types::{Secret, SecretRef};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Global;
+
+/// Resolves references to secrets from the environment and from files.
+pub(crate) struct ProcessSecrets;
+
+/// Returns a variable of the environment; empty counts as not set.
+#[expect(clippy::disallowed_methods, reason = "this is the module that may")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Returns who is typing, for logs of the registry: `BOWLINE_ACTOR`, else the author that Git would use, else the user.
+pub(crate) fn actor() -> String {
+    let named = variable("BOWLINE_ACTOR").or_else(|| variable("GIT_AUTHOR_NAME"));
+    named.or_else(|| variable("USER")).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Starts the log on standard error: `BOWLINE_LOG`, else warnings, else what `--verbose` asks for.
+pub(crate) fn start_log(global: &Global) {
+    let default = match global.verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = variable("BOWLINE_LOG").and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+impl Secrets for ProcessSecrets {
+    fn resolve(&self, reference: &SecretRef) -> Option<Secret> {
+        match reference {
+            SecretRef::Env(name) => variable(name).map(Secret::new),
+            SecretRef::File(path) => {
+                let text = std::fs::read_to_string(path).ok()?;
+                Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+        }
+    }
+}

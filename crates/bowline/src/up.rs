@@ -1,0 +1,198 @@
+//! `bowline up`: the gateway and the control role on one machine, with `dev` served live from the working tree.
+
+mod watch;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bowline_gateway::GatewayOptions;
+use bowline_prompt::Project;
+use bowline_registry::Source;
+use bowline_server::wire::{KeyList, KeyRequest, KeyResponse, ReleaseResponse};
+use bowline_server::{Client, ControlOptions};
+use bowline_telemetry::{OtlpHandle, OtlpOptions, OtlpService};
+use bowline_types::{EnvironmentName, InstanceId};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::cli::{Global, Up};
+use crate::failure::{Failure, Result};
+use crate::host::Host;
+use crate::output::{line, note};
+use crate::project::{self, Loaded};
+use crate::settings;
+use crate::workspace::{Addresses, Workspace};
+
+/// The environment that is served from the working tree.
+const DEV: &str = "dev";
+/// The name of the key that is made the first time.
+const FIRST_KEY: &str = "first";
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// The project has errors at the start, an address is taken, or the store is in use.
+pub(crate) async fn run(global: &Global, up: &Up) -> Result<ExitCode> {
+    let loaded = project::load(up.folder.as_deref().or(global.dir.as_deref()))?;
+    let project = readable(&loaded)?;
+    // Bind everything before any work: a port that is taken must not leave half a server behind.
+    let gateway_listener = bind(&up.listen, "--listen").await?;
+    let control_listener = bind(&up.control_listen, "--control-listen").await?;
+    let addresses = Addresses {
+        gateway: gateway_listener.local_addr()?.to_string(),
+        control: control_listener.local_addr()?.to_string(),
+    };
+    let workspace = Workspace::open(&loaded.folder)?;
+    let host = Host::open(workspace.clone(), ControlOptions::default()).await?;
+    let client = host.client(project.name.clone());
+    settle(&client, &loaded, project).await?;
+    let key = first_key(&client, project).await?;
+    let (otlp, otlp_service) = exporter(project, &host)?;
+    let gateway = host.gateway(GatewayOptions::default(), otlp)?;
+    let shutdown = signals()?;
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(gateway.run(gateway_listener, shutdown.clone()));
+    // The control role outlives the gateway, whose last records it takes.
+    let control_stop = CancellationToken::new();
+    let control = host.control.clone();
+    let control_run = control_stop.clone();
+    let background = TaskTracker::new();
+    background.spawn(async move { control.run(control_run).await });
+    if let Some(service) = otlp_service {
+        background.spawn(service.run(control_stop.clone()));
+    }
+    let server = axum::serve(control_listener, host.router(parse(&addresses.control)?));
+    let server = server.with_graceful_shutdown(control_stop.clone().cancelled_owned());
+    background.spawn(async move {
+        if let Err(error) = server.await {
+            warn!(%error, "the control API ended with an error");
+        }
+    });
+    tasks.spawn(watch::run(loaded.folder.clone(), client.clone(), shutdown.clone()));
+    workspace.addresses_write(&addresses)?;
+    address_book(&addresses, &loaded, key.as_deref());
+
+    shutdown.cancelled().await;
+    info!("draining");
+    tasks.close();
+    tasks.wait().await;
+    control_stop.cancel();
+    background.close();
+    background.wait().await;
+    workspace.addresses_remove();
+    host.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn readable(loaded: &Loaded) -> Result<&Project> {
+    if loaded.report.has_errors() {
+        watch::report(&loaded.folder, &loaded.report);
+    }
+    loaded.project()
+}
+
+async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = format!("hint: another `bowline up` may run; `{flag} 127.0.0.1:0` takes any free port");
+        Failure::user(format!("could not listen on {address}: {error}\n{hint}"))
+    })
+}
+
+fn parse(address: &str) -> Result<std::net::SocketAddr> {
+    Ok(address.parse().context("the operating system gave an address that is none")?)
+}
+
+/// Makes the configuration known and serves the working tree, where the project has the environment for it.
+pub(crate) async fn settle(client: &Client, loaded: &Loaded, project: &Project) -> Result<()> {
+    let config = serde_json::to_value(project).map_err(anyhow::Error::from)?;
+    let _projects: serde_json::Value = client.put("", &config).await?;
+    release_worktree(client, loaded).await
+}
+
+/// Releases the working tree to `dev`; nothing where the project declares no such environment.
+pub(crate) async fn release_worktree(client: &Client, loaded: &Loaded) -> Result<()> {
+    let project = loaded.project()?;
+    let dev = EnvironmentName::new(DEV).map_err(anyhow::Error::from)?;
+    if !project.environments.contains_key(&dev) {
+        return Ok(());
+    }
+    let provenance = bowline_registry::provenance(&loaded.folder).unwrap_or(bowline_store::Provenance {
+        commit: None,
+        author: None,
+        dirty: true,
+    });
+    let request = loaded.release(dev, Source::Worktree, provenance, settings::actor(), &[])?;
+    let response: ReleaseResponse = client.post("/releases", &request).await?;
+    for result in &response.results {
+        info!(prompt = %result.prompt, version = %result.version.short(), status = ?result.status, "working tree");
+    }
+    Ok(())
+}
+
+/// Makes a key the first time; it is shown once.
+async fn first_key(client: &Client, project: &Project) -> Result<Option<String>> {
+    let KeyList { keys } = client.get("/keys").await?;
+    if keys.iter().any(|key| key.revoked_at.is_none()) {
+        return Ok(None);
+    }
+    let dev = EnvironmentName::new(DEV).map_err(anyhow::Error::from)?;
+    let environment = if project.environments.contains_key(&dev) { Some(&dev) } else { project.environments.keys().next() };
+    let Some(environment) = environment else { return Ok(None) };
+    let request = KeyRequest {
+        name: FIRST_KEY.to_owned(),
+        environment: environment.clone(),
+        environments: project.environments.keys().cloned().collect(),
+        versions: true,
+    };
+    let KeyResponse { key, .. } = client.post("/keys", &request).await?;
+    Ok(Some(key))
+}
+
+fn exporter(project: &Project, host: &Host) -> Result<(Option<OtlpHandle>, Option<OtlpService>)> {
+    let Some(otlp) = &project.telemetry.otlp else { return Ok((None, None)) };
+    let endpoint = otlp.endpoint.as_str().parse().context("`telemetry.otlp.endpoint` is no address")?;
+    let clock = host.clock();
+    let options = OtlpOptions::new(endpoint, InstanceId::generate(clock.now()));
+    let (handle, service) = options.build(clock, &host.metrics).context("telemetry could not be set up")?;
+    Ok((Some(handle), Some(service)))
+}
+
+/// Returns a token that SIGINT and SIGTERM cancel.
+pub(crate) fn signals() -> Result<CancellationToken> {
+    let shutdown = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let token = shutdown.clone();
+    TaskTracker::new().spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(shutdown)
+}
+
+fn address_book(addresses: &Addresses, loaded: &Loaded, key: Option<&str>) {
+    let Addresses { gateway, control } = addresses;
+    line(format!("gateway   http://{gateway}/v1"));
+    line(format!("console   http://{control}"));
+    if let Some(key) = key {
+        line(format!("key       {key}"));
+        note("The key is shown once. `bowline key create NAME --env ENV` makes another.");
+    }
+    let prompt = loaded.report.prompts.first().map(|prompt| prompt.name.to_string());
+    let prompts = loaded.report.prompts.len();
+    note(format!("Serving {prompts} prompts of {} from {}; edits are live in `dev`.", DEV, display(&loaded.folder)));
+    if let Some(prompt) = prompt {
+        note(format!("Try it: model \"prompt:{prompt}\" with your OpenAI SDK at http://{gateway}/v1"));
+    }
+}
+
+fn display(folder: &Path) -> std::path::Display<'_> {
+    folder.display()
+}

@@ -1,0 +1,131 @@
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use bowline_server::AdminToken;
+use bowline_types::TokenSecret;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Result;
+
+/// The folder `.bowline` beside the project file: the store, the tokens, and where a running `bowline up` is.
+#[derive(Clone, Debug)]
+pub(crate) struct Workspace {
+    folder: PathBuf,
+}
+
+/// Where a running `bowline up` is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Addresses {
+    /// The gateway.
+    pub(crate) gateway: String,
+    /// The control API and the console.
+    pub(crate) control: String,
+}
+
+// === impl Workspace ===
+
+impl Workspace {
+    /// Returns the workspace of the project in `project`; creates its folder for this user only.
+    pub(crate) fn open(project: &Path) -> Result<Self> {
+        let folder = project.join(".bowline");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| cannot("create", &folder))?;
+        Ok(Self { folder })
+    }
+
+    /// Returns the folder of the store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// Returns the admin token; makes one the first time.
+    pub(crate) fn admin_token(&self) -> Result<AdminToken> {
+        let path = self.folder.join("admin.token");
+        if let Some(text) = read(&path)? {
+            return Ok(AdminToken::new(&text));
+        }
+        let token = AdminToken::generate()?;
+        write(&path, token.expose())?;
+        Ok(token)
+    }
+
+    /// Returns the secret under the MAC of inference ids; makes one the first time.
+    pub(crate) fn token_secret(&self) -> Result<TokenSecret> {
+        let path = self.folder.join("token.secret");
+        if let Some(text) = read(&path)? {
+            let secret = TokenSecret::parse(&text);
+            return Ok(secret.with_context(|| format!("{} is not the secret that was written there", path.display()))?);
+        }
+        let secret = TokenSecret::generate().context("the operating system has no randomness")?;
+        write(&path, &secret.expose())?;
+        Ok(secret)
+    }
+
+    /// Says where this process serves.
+    pub(crate) fn addresses_write(&self, addresses: &Addresses) -> Result<()> {
+        let text = serde_json::to_string(addresses).context("addresses could not be written as JSON")?;
+        write(&self.folder.join("addresses.json"), &text)
+    }
+
+    /// Says that this process serves no more.
+    pub(crate) fn addresses_remove(&self) {
+        // Where it stays, the next command finds nobody there and says so.
+        drop(fs::remove_file(self.folder.join("addresses.json")));
+    }
+
+    /// Returns where the last process served.
+    pub(crate) fn addresses(&self) -> Result<Option<Addresses>> {
+        let path = self.folder.join("addresses.json");
+        let Some(text) = read(&path)? else { return Ok(None) };
+        Ok(Some(serde_json::from_str(&text).with_context(|| cannot("read", &path))?))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(anyhow::Error::new(error).context(cannot("read", path)).into()),
+    }
+}
+
+/// Writes a file for this user only, whole or not at all.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let part = path.with_extension("part");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .with_context(|| cannot("write", &part))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| cannot("write", &part))?;
+    fs::rename(&part, path).with_context(|| cannot("write", path))?;
+    Ok(())
+}
+
+fn cannot(verb: &str, path: &Path) -> String {
+    format!("could not {verb} {}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_made_once_and_for_this_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open(folder.path()).unwrap();
+        let token = workspace.admin_token().unwrap();
+        assert_eq!(workspace.admin_token().unwrap().expose(), token.expose());
+        assert_eq!(workspace.token_secret().unwrap().expose(), workspace.token_secret().unwrap().expose());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder.path().join(".bowline")), 0o700);
+        assert_eq!(mode(&folder.path().join(".bowline/admin.token")), 0o600);
+        assert_eq!(mode(&folder.path().join(".bowline/token.secret")), 0o600);
+    }
+}
