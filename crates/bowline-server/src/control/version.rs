@@ -20,12 +20,12 @@ impl Control {
         prompt: PromptName,
         wanted: &str,
     ) -> Result<VersionRecord> {
-        let unknown = |hint| Error::NotFound { noun: "version", name: format!("{wanted} of {prompt}"), hint };
+        let unknown = |hint| Error::NotFound { noun: "version", name: wanted.to_owned(), hint };
         let digits = wanted.strip_prefix("sha256:").unwrap_or(wanted);
         if digits.len() < DIGITS_MIN {
             return Err(unknown("give at least the first 4 digits of its digest"));
         }
-        let registrations = self.shared.store.registration_list(project.clone(), prompt.clone()).await?;
+        let registrations = self.shared.store.registration_list(project.clone(), prompt).await?;
         let found = registrations.iter().map(|registration| registration.version);
         let mut found: Vec<Digest> = found.filter(|version| version.hex().starts_with(digits)).collect();
         found.sort_unstable();
