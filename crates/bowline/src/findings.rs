@@ -22,8 +22,7 @@ pub(crate) fn rendered<'a>(
 
 /// Colours the word that begins a line: what is wrong, and what to do.
 fn coloured(text: &str, style: Style) -> String {
-    const WORDS: [(&str, Paint); 3] =
-        [("error:", Paint::Red), ("warning:", Paint::Yellow), ("hint:", Paint::Cyan)];
+    const WORDS: [(&str, Paint); 3] = [("error:", Paint::Red), ("warning:", Paint::Yellow), ("hint:", Paint::Cyan)];
     let line = |line: &str| {
         let word = WORDS.iter().find_map(|(word, paint)| Some((word, paint, line.strip_prefix(word)?)));
         word.map_or_else(|| line.to_owned(), |(word, paint, rest)| style.paint(*paint, word) + rest)
@@ -65,9 +64,9 @@ mod tests {
     #[test]
     fn summaries_say_how_much_and_where() {
         let check = |files: &[(&str, bool)], expected: &str| {
-            let diagnostic = |(file, error): &(&str, bool)| {
-                let make = if *error { Diagnostic::error } else { Diagnostic::warning };
-                make("code", *file, "message")
+            let diagnostic = |&(file, error): &(&str, bool)| {
+                let make = if error { Diagnostic::error } else { Diagnostic::warning };
+                make("code", file, "message")
             };
             let diagnostics: Vec<Diagnostic> = files.iter().map(diagnostic).collect();
             assert_eq!(summary(&diagnostics, 7), expected);
@@ -78,6 +77,9 @@ mod tests {
         check(&[(a, true), (b, false)], "1 error and 1 warning in 2 of 7 prompts");
         check(&[(project, true), (a, true)], "2 errors in bowline.yaml and 1 of 7 prompts");
         check(&[(project, true), (partial, true)], "2 errors in bowline.yaml and prompts/_c.prompt");
-        check(&[(project, true), (partial, true), ("x", false), (a, true)], "3 errors and 1 warning in 3 other files and 1 of 7 prompts");
+        check(
+            &[(project, true), (partial, true), ("x", false), (a, true)],
+            "3 errors and 1 warning in 3 other files and 1 of 7 prompts",
+        );
     }
 }

@@ -51,7 +51,8 @@ fn title(record: &RolloutRecord, now: Timestamp) -> String {
 pub(crate) fn stage(record: &RolloutRecord) -> String {
     let number = usize::from(record.stage) + 1;
     let Some(design) = design(record) else { return format!("stage {number}") };
-    let share = design.stages.get(usize::from(record.stage)).map_or_else(String::new, |stage| format!(", {}", stage.share));
+    let share =
+        design.stages.get(usize::from(record.stage)).map_or_else(String::new, |stage| format!(", {}", stage.share));
     format!("stage {number}/{}{share}", design.stages.len())
 }
 
@@ -77,7 +78,8 @@ fn test_line(question: &str, test: &TestEvidence, series: &[Point], value: fn(&P
     let values: Vec<f64> = series.iter().map(|point| value(point).log10()).collect();
     let spark = sparkline(&values, test.threshold.log10(), SPARK_WIDTH);
     let reached = if test.reached_at.is_some() { "  reached" } else { "" };
-    let line = format!("  {question}  e-value {:>8} of {:.0}  {spark}{reached}", test.e_value.to_string(), test.threshold);
+    let line =
+        format!("  {question}  e-value {:>8} of {:.0}  {spark}{reached}", test.e_value.to_string(), test.threshold);
     line.trim_end().to_owned()
 }
 

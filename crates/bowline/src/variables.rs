@@ -103,8 +103,10 @@ mod tests {
         check(&["ticket=a", "ticket=b"], Err("the variable `ticket` is given twice"));
         check(
             &["count=many"],
-            Err("the variable `count` is no JSON: expected value at line 1 column 1\nhint: the input schema wants integer, \
-                 written as JSON"),
+            Err(
+                "the variable `count` is no JSON: expected value at line 1 column 1\nhint: the input schema wants integer, \
+                 written as JSON",
+            ),
         );
     }
 

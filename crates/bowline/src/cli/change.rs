@@ -3,8 +3,10 @@ use clap::{Args, Subcommand};
 
 /// `bowline release`.
 #[derive(Args, Debug)]
-#[command(after_help = "Where the environment is guarded, a changed prompt goes to a share of units first, and a rollout compares it \
-                        with the version that is live. A version that lost there before is held.")]
+#[command(
+    after_help = "Where the environment is guarded, a changed prompt goes to a share of units first, and a rollout compares it \
+                        with the version that is live. A version that lost there before is held."
+)]
 pub(crate) struct Release {
     /// The environment
     #[arg(long, value_name = "ENV")]
@@ -19,8 +21,10 @@ pub(crate) struct Release {
 
 /// `bowline rollback`.
 #[derive(Args, Debug)]
-#[command(after_help = "A running rollout of the prompt is aborted. The version that is left is quarantined, so that the next release \
-                        of the same commit does not bring it back.")]
+#[command(
+    after_help = "A running rollout of the prompt is aborted. The version that is left is quarantined, so that the next release \
+                        of the same commit does not bring it back."
+)]
 pub(crate) struct Rollback {
     /// The environment
     pub(crate) env: EnvironmentName,

@@ -4,8 +4,10 @@ use clap::Args;
 
 /// `bowline demo`.
 #[derive(Args, Debug)]
-#[command(after_help = "The model is simulated; the gateway, the HTTP requests and the statistics are real. It stays up until Ctrl-C, so \
-                        that you can look around.")]
+#[command(
+    after_help = "The model is simulated; the gateway, the HTTP requests and the statistics are real. It stays up until Ctrl-C, so \
+                        that you can look around."
+)]
 pub(crate) struct Demo {
     /// Ends when the story is told; the exit code is 0 only if both verdicts came out as they should
     #[arg(long)]
@@ -20,8 +22,10 @@ pub(crate) struct Demo {
 
 /// `bowline up`.
 #[derive(Args, Debug)]
-#[command(after_help = "An edit of the working tree is live in `dev` within a second; a broken one is reported, and the last good version \
-                        keeps serving. The first time, a key is made and printed once.")]
+#[command(
+    after_help = "An edit of the working tree is live in `dev` within a second; a broken one is reported, and the last good version \
+                        keeps serving. The first time, a key is made and printed once."
+)]
 pub(crate) struct Up {
     /// The folder of the project [default: that of --dir]
     #[arg(value_name = "DIR")]

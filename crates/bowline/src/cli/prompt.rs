@@ -5,8 +5,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// `bowline check`.
 #[derive(Args, Debug)]
-#[command(after_help = "Every error of the project is told in one run. The exit code is 1 where there is one, and 0 where there are \
-                        warnings only.")]
+#[command(
+    after_help = "Every error of the project is told in one run. The exit code is 1 where there is one, and 0 where there are \
+                        warnings only."
+)]
 pub(crate) struct Check {
     /// Also finds what would break running applications of this environment: inputs they do not send, outputs they read
     #[arg(long, value_name = "ENV")]

@@ -25,7 +25,9 @@ fn cells(record: &InferenceRecord) -> [String; 10] {
         record.prompt.as_ref().map_or_else(|| record.model.to_string(), ToString::to_string),
         record.version.map_or_else(dash, |version| version.short()),
         record.arm.map_or_else(dash, |arm| arm.to_string()),
-        record.error.map_or_else(|| record.status.to_string(), |error| format!("{} {}", record.status, error.spec().code)),
+        record
+            .error
+            .map_or_else(|| record.status.to_string(), |error| format!("{} {}", record.status, error.spec().code)),
         success(record).to_owned(),
         format!("{}+{}", tokens(record.usage.input), tokens(record.usage.output)),
         format!("{cost} {} ms", record.duration_us / 1_000),

@@ -19,7 +19,9 @@ pub(crate) fn find<'a>(loaded: &'a Loaded, name: &PromptName) -> Result<&'a Chec
         return Ok(prompt);
     }
     let is_file = |file: &str| {
-        PromptFile::from_path(file).filter(|prompt| !prompt.partial).is_some_and(|prompt| full_name(&prompt) == name.as_str())
+        PromptFile::from_path(file)
+            .filter(|prompt| !prompt.partial)
+            .is_some_and(|prompt| full_name(&prompt) == name.as_str())
     };
     if loaded.report.diagnostics.iter().any(|diagnostic| is_file(&diagnostic.file)) {
         return Err(Failure::user(format!("the prompt `{name}` has errors\nhint: `bowline check` shows them")));

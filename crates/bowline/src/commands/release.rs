@@ -3,7 +3,7 @@ use bowline_registry::{ReleaseResult, ReleaseStatus, Source, provenance};
 use bowline_server::wire::{ReleaseRequest, ReleaseResponse};
 use bowline_types::EnvironmentName;
 
-use super::{connected, live};
+use super::{connected, live, prompt};
 use crate::cli::{self, Global};
 use crate::failure::{Failure, Result};
 use crate::findings;
@@ -25,9 +25,11 @@ pub(crate) async fn run(global: &Global, release: &cli::Release) -> Result<()> {
         return Err(Failure::user(format!("nothing was released: {summary}")));
     }
     live::declared(loaded.project()?, &release.env)?;
+    for name in &release.prompt {
+        prompt::find(&loaded, name)?;
+    }
     let provenance = provenance(&loaded.folder).context("the commit could not be found")?;
-    let request =
-        loaded.release(release.env.clone(), Source::Cli, provenance, settings::actor(), &release.prompt)?;
+    let request = loaded.release(release.env.clone(), Source::Cli, provenance, settings::actor(), &release.prompt)?;
     let request = ReleaseRequest { retry: release.retry, ..request };
     let whole = release.prompt.is_empty();
     let response = connected(global, async |connection| {
@@ -77,7 +79,9 @@ fn words(environment: &EnvironmentName, status: &ReleaseStatus) -> String {
             let superseded = superseded.map_or_else(String::new, |number| format!("; rollout {number} is superseded"));
             format!("rollout {number} started against {}{superseded}", stable.short())
         }
-        ReleaseStatus::Withdrawn { number } => format!("unchanged, live in {environment}; rollout {number} is withdrawn"),
+        ReleaseStatus::Withdrawn { number } => {
+            format!("unchanged, live in {environment}; rollout {number} is withdrawn")
+        }
         ReleaseStatus::Held { why } => format!("held: {why}"),
     }
 }

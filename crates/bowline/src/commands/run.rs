@@ -30,7 +30,8 @@ const DEV: &str = "dev";
 pub(crate) async fn run(global: &Global, run: &cli::Run) -> Result<()> {
     let loaded = project::load(global.dir.as_deref())?;
     let project = loaded.report.project.as_ref();
-    let project = project.ok_or_else(|| Failure::user("the project file has errors\nhint: `bowline check` shows them"))?;
+    let project =
+        project.ok_or_else(|| Failure::user("the project file has errors\nhint: `bowline check` shows them"))?;
     live::declared(project, &run.env)?;
     let schema = loaded.report.prompt(&run.prompt).and_then(|prompt| prompt.version.input.schema.as_ref());
     let variables = variables::read(&run.variables, schema)?;

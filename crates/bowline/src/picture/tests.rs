@@ -31,7 +31,7 @@ fn view(units: u64) -> RolloutView {
         assigned_at: Timestamp::from_micros(0),
         unit: Digest::of(&sequence.to_be_bytes()),
         unit_kind: UnitKind::User,
-        arm: if sequence % 2 == 0 { Arm::Stable } else { Arm::Candidate },
+        arm: if sequence.is_multiple_of(2) { Arm::Stable } else { Arm::Candidate },
         stage: 1,
         value: if sequence % 6 == 1 { Value::FAIL } else { Value::PASS },
     };

@@ -39,7 +39,9 @@ pub(crate) async fn run(global: &Global, show: &InferenceShow) -> Result<()> {
 fn parse(text: &str) -> Result<InferenceId> {
     let token = text.parse::<InferenceToken>().map(|token| token.inference);
     text.parse().or(token).map_err(|error| {
-        Failure::user(format!("{error}\nhint: `bowline inference list` shows ids, and so does the header `x-bowline-inference`"))
+        Failure::user(format!(
+            "{error}\nhint: `bowline inference list` shows ids, and so does the header `x-bowline-inference`"
+        ))
     })
 }
 

@@ -17,9 +17,8 @@ pub(crate) async fn run(global: &Global, create: &KeyCreate) -> Result<()> {
         environments: environment.clone(),
         versions: *versions,
     };
-    let made = connected(global, async |connection| {
-        Ok(connection.client.post::<KeyResponse>("/keys", &request).await?)
-    });
+    let made =
+        connected(global, async |connection| Ok(connection.client.post::<KeyResponse>("/keys", &request).await?));
     let made = made.await?;
     match global.output {
         Format::Json => json(&made)?,

@@ -62,7 +62,8 @@ async fn old(client: &Client, loaded: &Loaded, diff: &PromptDiff) -> Result<Side
         return released(client, &diff.prompt, wanted).await;
     }
     let project = loaded.report.project.as_ref();
-    let project = project.ok_or_else(|| Failure::user("the project file has errors\nhint: `bowline check` shows them"))?;
+    let project =
+        project.ok_or_else(|| Failure::user("the project file has errors\nhint: `bowline check` shows them"))?;
     let environment = match &diff.against {
         Some(environment) => environment,
         None => only(project)?,
@@ -113,7 +114,8 @@ fn print(prompt: &PromptName, old: &Side, new: &Side, changes: &VersionDiff) {
         for changed in &section.lines {
             let text = format!("  {changed}");
             line(match changed.kind {
-                DiffKind::Same => text,
+                // Nobody sees the spaces behind a line that stayed.
+                DiffKind::Same => text.trim_end().to_owned(),
                 DiffKind::Removed => style.paint(Paint::Red, &text),
                 DiffKind::Added => style.paint(Paint::Green, &text),
                 DiffKind::Gap => style.paint(Paint::Dim, &text),

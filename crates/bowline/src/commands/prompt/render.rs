@@ -75,7 +75,9 @@ fn words(part: &Part) -> String {
         Part::Text { text, .. } => text.trim_matches('\n').to_owned(),
         Part::Media { media, .. } => format!("({} {})", media.content_type.as_deref().unwrap_or("media"), media.url),
         Part::ToolRequest { tool_request, .. } => format!("({} called with {})", tool_request.name, tool_request.input),
-        Part::ToolResponse { tool_response, .. } => format!("({} answered {})", tool_response.name, tool_response.output),
+        Part::ToolResponse { tool_response, .. } => {
+            format!("({} answered {})", tool_response.name, tool_response.output)
+        }
         Part::Pending { metadata } => format!("(left open: {})", Value::Object(metadata.clone())),
     }
 }

@@ -27,9 +27,8 @@ pub(crate) async fn run(global: &Global, end: &RolloutEnd, verb: Verb) -> Result
         Verb::Abort => format!("/rollouts/{number}/abort"),
     };
     let request = ActionRequest { actor: settings::actor(), why: why.clone(), off: false };
-    let rollout = connected(global, async |connection| {
-        Ok(connection.client.post::<RolloutRecord>(&path, &request).await?)
-    });
+    let rollout =
+        connected(global, async |connection| Ok(connection.client.post::<RolloutRecord>(&path, &request).await?));
     let rollout = rollout.await?;
     if global.output == Format::Json {
         return json(&rollout);

@@ -37,7 +37,11 @@ pub(crate) async fn run(global: &Global, list: &RolloutList) -> Result<()> {
             moment(rollout.started_at),
         ]);
     }
-    table.print("there are no rollouts: a release to a guarded environment starts them");
+    table.print(if list.active {
+        "no rollout runs or waits for a person"
+    } else {
+        "there are no rollouts: a release to a guarded environment starts them"
+    });
     Ok(())
 }
 

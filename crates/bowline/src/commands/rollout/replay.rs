@@ -36,7 +36,9 @@ fn print(number: u64, view: &ReplayView) {
     }
     line(format!("  evidence at the end{:18}{}", "", verdict(view.recorded == view.replayed, style)));
     if !view.equal {
-        line("The log does not give what was recorded: it was changed, or computed by a version of Bowline with a bug.");
+        line(
+            "The log does not give what was recorded: it was changed, or computed by a version of Bowline with a bug.",
+        );
     }
 }
 

@@ -62,7 +62,9 @@ async fn newest(client: &Client) -> Result<u64> {
     let active = rollouts.iter().find(|rollout| rollout.state.is_active());
     let found = active.or(rollouts.first()).map(|rollout| rollout.number);
     found.ok_or_else(|| {
-        Failure::user("there are no rollouts\nhint: `bowline release` to a guarded environment starts one per changed prompt")
+        Failure::user(
+            "there are no rollouts\nhint: `bowline release` to a guarded environment starts one per changed prompt",
+        )
     })
 }
 
