@@ -246,7 +246,8 @@ impl Live {
         let circuit = self.circuits.get(&key).or_else(|| before.circuits.get(&key)).map(Arc::clone).unwrap_or_default();
         self.circuits.insert(key, Arc::clone(&circuit));
         // Where an upstream serves the models of others, their price is not that of the format's inventor.
-        let price = if endpoint.identity.is_none() { Table::embedded().model(spec.kind, &target.model) } else { None };
+        let own = endpoint.identity.as_ref().is_none_or(|identity| identity == spec.kind);
+        let price = if own { Table::embedded().model(spec.kind, &target.model) } else { None };
         Some(Route {
             provider: target.provider.clone(),
             spec,

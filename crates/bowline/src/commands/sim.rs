@@ -18,7 +18,8 @@ pub(crate) async fn run(sim: &cli::Sim) -> Result<()> {
             Scenario::parse(&text).with_context(|| format!("{} is no scenario", path.display()))?
         }
     };
-    let listen = sim.listen.parse().with_context(|| format!("`{}` is no address\nhint: such as 127.0.0.1:7090", sim.listen))?;
+    let listen =
+        sim.listen.parse().with_context(|| format!("`{}` is no address\nhint: such as 127.0.0.1:7090", sim.listen))?;
     let simulator = Simulator::bind(SimulatorOptions { listen, scenario }).await.map_err(|error| {
         let hint = "hint: `--listen 127.0.0.1:0` takes any free port; only addresses of this machine are served";
         Failure::user(format!("could not listen on {listen}: {error}\n{hint}"))

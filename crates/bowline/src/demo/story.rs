@@ -79,10 +79,10 @@ impl Story<'_> {
         let rolled_back = self.rollout(&mut traffic).await?;
         self.verdict(&rolled_back);
 
-        self.act(3, "A change adds an example.", "");
+        self.act(3, "A change adds examples.", "");
         self.show(BETTER);
         self.repository.revert()?;
-        self.repository.change(BETTER, "add an example")?;
+        self.repository.change(BETTER, "add examples")?;
         let promoted = self.rollout(&mut traffic).await?;
         self.verdict(&promoted);
 
@@ -107,10 +107,11 @@ impl Story<'_> {
     fn show(&self, patch: &str) {
         let body = patch.lines().filter(|line| !line.starts_with("---") && !line.starts_with("+++"));
         for change in body {
-            match change.chars().next() {
-                Some('-') => line(format!("       {}", self.style.paint(Paint::Red, change))),
-                Some('+') => line(format!("       {}", self.style.paint(Paint::Green, change))),
-                _ => {}
+            // A space after the sign, as the lines of a list begin with a dash of their own.
+            if let Some(gone) = change.strip_prefix('-') {
+                line(format!("       {}", self.style.paint(Paint::Red, &format!("- {gone}"))));
+            } else if let Some(new) = change.strip_prefix('+') {
+                line(format!("       {}", self.style.paint(Paint::Green, &format!("+ {new}")).trim_end()));
             }
         }
     }
