@@ -72,12 +72,13 @@ impl Transport {
             Refusal::new(ErrorKind::Internal, format!("the upstream request is not valid: {error}"))
         })?;
         self.client.request(request).await.map_err(|error| {
-            let what = if error.is_connect() {
-                "could not connect to the provider"
+            let (what, hint) = if error.is_connect() {
+                ("could not connect to the provider", "is it up? whoever runs Bowline must check its `base_url`")
             } else {
-                "the provider closed the connection"
+                ("the provider closed the connection", "try again")
             };
-            Refusal::new(ErrorKind::UpstreamUnavailable, format!("{what}: {}", bowline_types::chain(&error)))
+            let message = format!("{what}: {}\nhint: {hint}", bowline_types::chain(&error));
+            Refusal::new(ErrorKind::UpstreamUnavailable, message)
         })
     }
 }

@@ -12,9 +12,7 @@ mod machine;
 mod prompt;
 mod rollout;
 
-pub(crate) use access::{
-    Inference, InferenceList, InferenceShow, InferenceTail, Key, KeyCreate, KeyList, KeyRevoke,
-};
+pub(crate) use access::{Inference, InferenceList, InferenceShow, InferenceTail, Key, KeyCreate, KeyList, KeyRevoke};
 pub(crate) use change::{Environment, EnvironmentLog, Freeze, Release, Rollback};
 pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
 pub(crate) use prompt::{Check, Lock, Prompt, PromptDiff, PromptRender, Run, Schema, SchemaOf, Variables};

@@ -38,9 +38,10 @@ pub(crate) async fn open(global: &Global) -> Result<Connection> {
         Ok(host) => Ok(Connection { client: host.client(name), host: Some(host) }),
         // Whoever holds the store serves it; where is in the workspace.
         Err(failure) => match workspace.addresses()? {
-            Some(addresses) => {
-                Ok(Connection { client: Client::network(addresses.control, name, workspace.admin_token()?), host: None })
-            }
+            Some(addresses) => Ok(Connection {
+                client: Client::network(addresses.control, name, workspace.admin_token()?),
+                host: None,
+            }),
             None => Err(failure),
         },
     }

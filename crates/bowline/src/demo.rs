@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use bowline_server::Client;
-use bowline_types::{InstanceId, SystemClock, Clock};
+use bowline_types::{Clock, InstanceId, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Demo;
@@ -76,7 +76,8 @@ async fn tell(demo: &Demo, folder: &Path, processes: &mut Processes, style: Styl
 fn folder(demo: &Demo) -> Result<PathBuf> {
     let folder = match &demo.keep {
         Some(folder) => std::path::absolute(folder)?,
-        None => std::env::temp_dir().join(format!("bowline-demo-{}", InstanceId::generate(SystemClock.now()).uuid().simple())),
+        None => std::env::temp_dir()
+            .join(format!("bowline-demo-{}", InstanceId::generate(SystemClock.now()).uuid().simple())),
     };
     if folder.exists() {
         let hint = "hint: name a folder that does not exist";
@@ -90,13 +91,16 @@ fn closing(ending: &Ending, style: Style) {
     let Ending { served, folder, alpha, bowline, key, .. } = ending;
     let bound = format!("{:.0}", 1.0 / alpha);
     line("");
-    line(format!("Each verdict is wrong at most 1 time in {bound}, however often it is looked at. Simulated model, real gateway and statistics."));
+    line(format!(
+        "Each verdict is wrong at most 1 time in {bound}, however often it is looked at. Simulated model, real gateway and statistics."
+    ));
     let next = |what: &str, how: &str| line(format!("{}  {how}", style.paint(Paint::Cyan, &format!("{what:9}"))));
     let command = format!("{bowline} -C {}", folder.display());
     next("Why?", &format!("{command} rollout explain {}", ending.rolled_back.number));
     next("Undo?", &format!("{command} rollback prod {}", repository::PROMPT));
     next("Watch", &format!("http://{}", served.control));
-    let body = format!("{{\"model\":\"prompt:{}\",\"variables\":{{\"ticket\":\"I was charged twice\"}}}}", repository::PROMPT);
+    let body =
+        format!("{{\"model\":\"prompt:{}\",\"variables\":{{\"ticket\":\"I was charged twice\"}}}}", repository::PROMPT);
     let curl = format!(
         "curl -s http://{}/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{body}'",
         served.gateway

@@ -42,7 +42,9 @@ impl FolderSource {
             let name = entry.file_name();
             if kind.is_dir() && depth < DEPTH_MAX && !SKIPPED.iter().any(|skipped| name == *skipped) {
                 self.walk(&entry.path(), depth + 1, found)?;
-            } else if !kind.is_dir() && let Ok(path) = entry.path().strip_prefix(&self.folder) {
+            } else if !kind.is_dir()
+                && let Ok(path) = entry.path().strip_prefix(&self.folder)
+            {
                 found.push(path.to_string_lossy().replace('\\', "/"));
             }
         }
@@ -116,7 +118,9 @@ impl Loaded {
     ) -> Result<ReleaseRequest> {
         let project = self.project()?;
         if let Some(unknown) = only.iter().find(|name| self.report.prompt(name).is_none()) {
-            return Err(Failure::user(format!("there is no prompt `{unknown}`\nhint: `bowline prompt list` shows them")));
+            return Err(Failure::user(format!(
+                "there is no prompt `{unknown}`\nhint: `bowline prompt list` shows them"
+            )));
         }
         let wanted = self.report.prompts.iter().filter(|prompt| only.is_empty() || only.contains(&prompt.name));
         let prompts = wanted.map(|prompt| {

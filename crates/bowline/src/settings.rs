@@ -28,7 +28,9 @@ pub(crate) fn start_log(global: &Global) {
         1 => "info",
         _ => "debug",
     };
-    let filter = variable("BOWLINE_LOG").and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new(default));
+    let filter = variable("BOWLINE_LOG")
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 

@@ -25,6 +25,7 @@ use crate::host::Host;
 use crate::output::{line, note};
 use crate::project::{self, Loaded};
 use crate::settings;
+use crate::wording::count;
 use crate::workspace::{Addresses, Workspace};
 
 /// The environment that is served from the working tree.
@@ -141,7 +142,8 @@ async fn first_key(client: &Client, project: &Project) -> Result<Option<String>>
         return Ok(None);
     }
     let dev = EnvironmentName::new(DEV).map_err(anyhow::Error::from)?;
-    let environment = if project.environments.contains_key(&dev) { Some(&dev) } else { project.environments.keys().next() };
+    let environment =
+        if project.environments.contains_key(&dev) { Some(&dev) } else { project.environments.keys().next() };
     let Some(environment) = environment else { return Ok(None) };
     let request = KeyRequest {
         name: FIRST_KEY.to_owned(),
@@ -186,8 +188,8 @@ fn address_book(addresses: &Addresses, loaded: &Loaded, key: Option<&str>) {
         note("The key is shown once. `bowline key create NAME --env ENV` makes another.");
     }
     let prompt = loaded.report.prompts.first().map(|prompt| prompt.name.to_string());
-    let prompts = loaded.report.prompts.len();
-    note(format!("Serving {prompts} prompts of {} from {}; edits are live in `dev`.", DEV, display(&loaded.folder)));
+    let prompts = count(loaded.report.prompts.len(), "prompt");
+    note(format!("Serving {prompts} from {}; edits are live in `{DEV}`.", display(&loaded.folder)));
     if let Some(prompt) = prompt {
         note(format!("Try it: model \"prompt:{prompt}\" with your OpenAI SDK at http://{gateway}/v1"));
     }

@@ -12,7 +12,10 @@ pub(super) const PROMPT: &str = "support/classify";
 /// The files of the example, as they are in the repository of Bowline.
 const FILES: [(&str, &str); 3] = [
     ("prompts/_tone.prompt", include_str!("../../../../examples/support-desk/prompts/_tone.prompt")),
-    ("prompts/support/classify.prompt", include_str!("../../../../examples/support-desk/prompts/support/classify.prompt")),
+    (
+        "prompts/support/classify.prompt",
+        include_str!("../../../../examples/support-desk/prompts/support/classify.prompt"),
+    ),
     (".gitignore", ".bowline/\n"),
 ];
 /// Two definitions that look redundant are deleted.
@@ -103,7 +106,8 @@ impl Repository {
 
     fn git(&self, arguments: &[&str], input: Option<&str>) -> Result<()> {
         // A story must not depend on who plays it: neither their name, nor their signing, nor their hooks.
-        let settings = ["user.name=Grace", "user.email=grace@example.com", "commit.gpgsign=false", "core.hooksPath=/dev/null"];
+        let settings =
+            ["user.name=Grace", "user.email=grace@example.com", "commit.gpgsign=false", "core.hooksPath=/dev/null"];
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.folder);
         for setting in settings {
@@ -113,7 +117,8 @@ impl Repository {
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let mut child = command.spawn().context("could not run `git`\nhint: install Git and put it on the PATH")?;
         if let Some(mut pipe) = child.stdin.take() {
-            std::io::Write::write_all(&mut pipe, input.unwrap_or_default().as_bytes()).context("could not write to `git`")?;
+            std::io::Write::write_all(&mut pipe, input.unwrap_or_default().as_bytes())
+                .context("could not write to `git`")?;
         }
         let output = child.wait_with_output().context("could not wait for `git`")?;
         if output.status.success() {

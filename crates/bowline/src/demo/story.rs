@@ -71,7 +71,11 @@ impl Story<'_> {
         self.release()?;
         traffic.calls(FIRST_CALLS).await?;
         let (version, rate, n) = self.measured().await?;
-        self.act(1, "v1 is live.", &format!("{PROMPT}  {}…  {} of tickets right (n {n})", version.short(), percent(rate)));
+        self.act(
+            1,
+            "v1 is live.",
+            &format!("{PROMPT}  {}…  {} of tickets right (n {n})", version.short(), percent(rate)),
+        );
 
         self.act(2, "A change deletes two \"redundant\" lines.", "Review approved it; nothing errors.");
         self.show(WORSE);
@@ -150,7 +154,9 @@ impl Story<'_> {
                 return Ok((version, part(row.pass) / part(n), n));
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(Failure::user("the first calls did not arrive in the records\nhint: this is a bug; please report it"));
+                return Err(Failure::user(
+                    "the first calls did not arrive in the records\nhint: this is a bug; please report it",
+                ));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -161,7 +167,8 @@ impl Story<'_> {
         self.release()?;
         let started: Vec<RolloutRecord> = self.client.get("/rollouts?active=true").await?;
         let number = started.first().map(|rollout| rollout.number);
-        let number = number.ok_or_else(|| Failure::user("no rollout started\nhint: this is a bug; please report it"))?;
+        let number =
+            number.ok_or_else(|| Failure::user("no rollout started\nhint: this is a bug; please report it"))?;
         let stop = CancellationToken::new();
         let watched = async {
             let view = self.watch(number).await;
@@ -205,7 +212,10 @@ impl Story<'_> {
             other => (Paint::Yellow, other.as_str()),
         };
         let exposed = view.evidence.arms.candidate.known();
-        line(format!("     {} after {units} units, {exposed} of them on the candidate: {candidate} against {stable}.", self.style.paint(paint, word)));
+        line(format!(
+            "     {} after {units} units, {exposed} of them on the candidate: {candidate} against {stable}.",
+            self.style.paint(paint, word)
+        ));
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) async fn run(folder: PathBuf, client: Client, shutdown: CancellationT
     let (sender, mut changes) = mpsc::channel(1);
     let root = folder.clone();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let relevant = event.is_ok_and(|event| event.paths.iter().any(|path| is_of_project(&root, path)) && !event.kind.is_access());
+        let relevant = event
+            .is_ok_and(|event| event.paths.iter().any(|path| is_of_project(&root, path)) && !event.kind.is_access());
         if relevant {
             // A full channel says already that something changed.
             let _ = sender.try_send(());
