@@ -80,8 +80,8 @@ async fn a_replay_tells_what_was_tampered_with() {
 #[tokio::test]
 async fn a_candidate_grows_by_stages() {
     let mut world = World::new().await;
-    world.release("v1", 0.95).await;
-    world.release("v2", 0.95).await;
+    world.release("v1", 1.0).await;
+    world.release("v2", 1.0).await;
     assert_eq!(world.live(&classify()).rollout.unwrap().share.to_string(), "20%");
     let mut shares = Vec::new();
     for _ in 0..60 {
@@ -124,8 +124,8 @@ async fn each_prompt_of_a_release_has_its_own_rollout() {
 #[tokio::test]
 async fn a_newer_candidate_takes_the_place_of_a_running_one() {
     let mut world = World::new().await;
-    let (v1, _) = world.release("v1", 0.95).await;
-    world.release("v2", 0.95).await;
+    let (v1, _) = world.release("v1", 1.0).await;
+    world.release("v2", 1.0).await;
     world.traffic(&classify(), 40).await;
     world.control.tick().await.unwrap();
     let (v3, status) = world.release("v3", 0.95).await;
@@ -136,15 +136,15 @@ async fn a_newer_candidate_takes_the_place_of_a_running_one() {
     world.clock.advance(Duration::from_secs(60));
     world.control.tick().await.unwrap();
     assert!(world.store.quarantine_list(project()).await.unwrap().is_empty());
-    let (_, status) = world.release("v1", 0.95).await;
+    let (_, status) = world.release("v1", 1.0).await;
     assert_eq!(status, ReleaseStatus::Withdrawn { number: 2 });
 }
 
 #[tokio::test]
 async fn a_freeze_stops_promotion_and_stages_but_no_rollback() {
     let mut world = World::new().await;
-    world.release("v1", 0.95).await;
-    world.release("v2", 0.97).await;
+    world.release("v1", 0.85).await;
+    world.release("v2", 1.0).await;
     world.control.freeze(&project(), &prod(), by("grace", "holiday")).await.unwrap();
     for _ in 0..80 {
         world.traffic(&classify(), 10).await;
@@ -189,8 +189,8 @@ async fn a_person_ends_a_rollout() {
 #[tokio::test]
 async fn late_records_count_as_unknown() {
     let mut world = World::new().await;
-    world.release("v1", 0.95).await;
-    world.release("v2", 0.95).await;
+    world.release("v1", 1.0).await;
+    world.release("v2", 1.0).await;
     world.clock.advance(Duration::from_secs(1));
     let late = world.serve(Call { prompt: classify(), unit: "late".to_owned() });
     let late = judged(late, CheckResult::Pass);
@@ -207,8 +207,8 @@ async fn late_records_count_as_unknown() {
 #[tokio::test]
 async fn a_unit_counts_once_by_its_first_call() {
     let mut world = World::new().await;
-    world.release("v1", 0.95).await;
-    world.release("v2", 0.95).await;
+    world.release("v1", 1.0).await;
+    world.release("v2", 1.0).await;
     let mut records = Vec::new();
     for result in [CheckResult::Fail, CheckResult::Pass, CheckResult::Pass] {
         world.clock.advance(Duration::from_secs(1));
@@ -298,8 +298,8 @@ async fn outcomes_in_time_are_judged() {
 #[tokio::test]
 async fn lost_records_withhold_promotion() {
     let mut world = World::new().await;
-    world.release("v1", 0.95).await;
-    world.release("v2", 0.97).await;
+    world.release("v1", 0.85).await;
+    world.release("v2", 1.0).await;
     let id = world.newest_rollout().await.id;
     let instance = InstanceId::generate(world.clock.now());
     let loss = |total| LossRecord { instance, rollout: id, arm: Arm::Candidate, total };
@@ -319,8 +319,8 @@ async fn lost_records_withhold_promotion() {
 #[tokio::test]
 async fn data_that_cannot_be_trusted_is_held_and_still_watched() {
     let mut world = World::new().await;
-    world.release("v1", 0.97).await;
-    world.release("v2", 0.97).await;
+    world.release("v1", 1.0).await;
+    world.release("v2", 1.0).await;
     // Most records of the candidate get lost on the way, and nobody tells.
     for number in 0..40 {
         let mut records = Vec::new();
@@ -380,9 +380,9 @@ async fn time_runs_out() {
 #[tokio::test]
 async fn what_is_held_is_promoted_by_a_person_only() {
     let mut world = World::new().await;
-    world.release("v1", 0.95).await;
-    world.release("v2", 0.97).await;
-    world.traffic(&classify(), 20).await;
+    world.release("v1", 0.85).await;
+    world.release("v2", 1.0).await;
+    world.traffic(&classify(), 60).await;
     world.clock.advance(Duration::from_secs(6 * 3_600));
     world.control.tick().await.unwrap();
     let held = world.newest_rollout().await;
