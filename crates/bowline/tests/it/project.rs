@@ -106,7 +106,10 @@ impl Project {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bowline"));
         command.current_dir(self.path()).args(arguments).env_clear().stdin(Stdio::null());
-        command.env("PATH", env!("PATH")).env("BOWLINE_ACTOR", "ada").env("COLUMNS", "100");
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("BOWLINE_ACTOR", "ada")
+            .env("COLUMNS", "100");
         command
     }
 
@@ -133,10 +136,10 @@ impl Project {
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}{}", ran.stdout, ran.stderr))
     }
 
-    /// Replaces what differs from run to run: the folder, times and ids.
+    /// Replaces what differs from run to run: the folder, times, ages and ids.
     fn masked(&self, text: &str) -> String {
         let text = text.replace(&self.path().display().to_string(), "[project]");
-        masked_ids(&masked_times(&text))
+        masked_ids(&masked_ages(&masked_times(&text)))
     }
 }
 
@@ -168,6 +171,19 @@ fn masked_times(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap()
+}
+
+/// Replaces the ages of rollouts.
+fn masked_ages(text: &str) -> String {
+    let masked = |line: &str| match (line.rsplit_once("%  "), line.split_once("the rollout is ")) {
+        (Some((title, _)), _) if line.starts_with("rollout ") => format!("{title}%  AGE"),
+        (_, Some((start, age))) => {
+            let rest = age.split_once(" of ").unwrap().1;
+            format!("{start}the rollout is AGE of {rest}")
+        }
+        _ => line.to_owned(),
+    };
+    text.split('\n').map(masked).collect::<Vec<_>>().join("\n")
 }
 
 /// Replaces the digits of keys and ids.
