@@ -168,7 +168,7 @@ fn next_steps(view: &EnvironmentView, frozen: bool) -> Vec<(String, &'static str
     let freeze = if frozen {
         (format!("bowline freeze {name} --off"), "lets releases and promotions move pointers again")
     } else {
-        (format!("bowline freeze {name}"), "stops releases and promotions; rollbacks go on")
+        (format!("bowline freeze {name} --why TEXT"), "stops releases and promotions; rollbacks go on")
     };
     vec![
         (format!("bowline env log {name} {prompt}"), "shows where a prompt has been, and why"),

@@ -247,9 +247,15 @@ fn next_steps(view: &RolloutView) -> Vec<(String, &'static str)> {
     match rollout.state {
         RolloutState::Running | RolloutState::Held => {
             steps.push((format!("bowline rollout watch {number}"), "shows this page in the terminal"));
-            steps.push((format!("bowline rollout abort {number}"), "returns all units to stable, at once"));
-            steps.push((format!("bowline rollout promote {number}"), "makes the candidate live, on your word"));
-            steps.push((format!("bowline freeze {environment}"), "stops promotions; a rollback still happens"));
+            steps.push((format!("bowline rollout abort {number} --why TEXT"), "returns all units to stable, at once"));
+            steps.push((
+                format!("bowline rollout promote {number} --why TEXT"),
+                "makes the candidate live, on your word",
+            ));
+            steps.push((
+                format!("bowline freeze {environment} --why TEXT"),
+                "stops promotions; a rollback still happens",
+            ));
         }
         RolloutState::Promoted => {
             steps

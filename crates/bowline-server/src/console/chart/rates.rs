@@ -8,7 +8,7 @@ use crate::console::format::percent;
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 140.0;
 const LEFT: f64 = 118.0;
-const RIGHT: f64 = 600.0;
+const RIGHT: f64 = 584.0;
 const ROW: f64 = 34.0;
 const BOTTOM: f64 = 84.0;
 
