@@ -15,7 +15,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns who is typing, for logs of the registry: `BOWLINE_ACTOR`, else the author that Git would use, else the user.
+/// Returns who is typing, for logs of the registry: `BOWLINE_ACTOR`, else `GIT_AUTHOR_NAME`, else the user.
 pub(crate) fn actor() -> String {
     let named = variable("BOWLINE_ACTOR").or_else(|| variable("GIT_AUTHOR_NAME"));
     named.or_else(|| variable("USER")).unwrap_or_else(|| "unknown".to_owned())
