@@ -1,257 +1,454 @@
-//! `kill -9` of a running `bowline up` under traffic, at random moments: nothing acknowledged is lost, the store opens, and rollouts
-//! go on. `BOWLINE_KILLS` sets how often; `cargo xtask chaos` asks for more.
+//! `kill -9` of a running `bowline up` under traffic, at random moments: nothing acknowledged is lost, the store opens, and
+//! rollouts go on. `BOWLINE_KILLS` says how often; `cargo xtask chaos` asks for more.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
-use bowline_server::wire::{KeyRequest, KeyResponse, ReplayView};
+use bowline_server::wire::{KeyRequest, KeyResponse, ReleaseResponse, ReplayView};
 use bowline_server::{AdminToken, Client};
-use bowline_store::{LogFilter, RolloutRecord, RolloutState, Store};
-use bowline_store_sqlite::{Options, SqliteStore};
-use bowline_types::{Digest, OutcomeId, Scope};
+use bowline_sim::{Scenario, Simulator, SimulatorOptions};
+use bowline_store::{LogAction, LogFilter, RolloutFilter, RolloutRecord, Store};
+use bowline_store_sqlite::{Error, Options, SqliteStore};
+use bowline_types::{Digest, KeyId, OutcomeId, ProjectName, RolloutId, Scope};
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::CancellationToken;
+
+use crate::project::Project;
 
 /// How often it is killed in the tests.
 const KILLS: u32 = 40;
 /// Applications that call at the same time.
 const CALLERS: usize = 4;
-/// The database within the folder of the store.
-const DATABASE: &str = "bowline.db";
+/// The latest moment of a kill, in milliseconds after the start or after it serves.
+const MOMENT_MAX_MS: u64 = 400;
 /// How long anything may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
-type Pool = hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>;
+/// `prod` has a plan that never comes to an end: its rollout must outlive every kill. `staging` moves at once.
+const PROJECT: &str = r#"
+project: kill
+providers:
+  local: { kind: openai, base_url: "UPSTREAM/v1", identity: test/llm }
+models:
+  fast: { provider: local, model: tiny }
+environments:
+  dev: {}
+  staging: {}
+  prod:
+    rollout:
+      stages: ["50%"]
+      maturity: 200ms
+      min_duration: 6d
+      alpha: { rollback: 0.000001, promote: 0.000001 }
+"#;
 
-/// A project with a prompt, in a Git repository, whose provider is a simulator.
-struct Project {
-    folder: PathBuf,
-    simulator: Child,
-}
-
-/// A running `bowline up`.
-struct Up {
-    child: Child,
-    gateway: String,
-    client: Client,
+/// A project whose provider is a simulator, and the client of applications.
+struct Scene {
+    project: Project,
+    pool: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+    /// How many units there were, so that each call is of another one.
+    units: AtomicU64,
+    acknowledged: Acknowledged,
 }
 
 /// What was acknowledged.
 #[derive(Default)]
 struct Acknowledged {
+    answers: AtomicU64,
     feedback: Mutex<Vec<OutcomeId>>,
-    answered: AtomicU64,
+    releases: Mutex<Vec<Digest>>,
+    keys: Mutex<Vec<KeyId>>,
 }
 
-fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_bowline"))
+/// A `bowline up` that serves.
+struct Up {
+    child: Killed,
+    gateway: String,
+    client: Client,
 }
 
-impl Project {
-    fn create(folder: &Path) -> Self {
-        let log = folder.join("sim.out");
-        let out = std::fs::File::create(&log).unwrap();
-        let simulator = binary().args(["sim", "--listen", "127.0.0.1:0"]).stdout(out).stderr(Stdio::null()).spawn().unwrap();
-        let address = wait_for(|| {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            said.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
-        });
-        let project = Self { folder: folder.join("project"), simulator };
-        std::fs::create_dir_all(project.folder.join("prompts")).unwrap();
-        // A plan that never comes to an end: the rollout must outlive every kill.
-        let plan = "{ stages: [\"50%\"], maturity: 200ms, min_duration: 6d, alpha: { rollback: 0.000001, promote: 0.000001 } }";
-        let yaml = format!(
-            "project: kill\nproviders:\n  openai: {{ kind: openai, base_url: \"{address}/v1\", identity: simulated }}\nmodels:\n  \
-             fast: {{ provider: openai, model: m }}\nenvironments:\n  dev: {{}}\n  prod: {{ rollout: {plan} }}\n"
-        );
-        std::fs::write(project.folder.join("bowline.yaml"), yaml).unwrap();
-        project.edit("Say hello.");
-        project
-    }
+/// A process that is killed at the latest with the test.
+struct Killed(Child);
 
-    fn edit(&self, body: &str) {
-        let text = format!("---\nmodel: fast\nbowline.success: [complete, {{ feedback: ok }}]\n---\n{body}\n");
-        std::fs::write(self.folder.join("prompts/hello.prompt"), text).unwrap();
-    }
+/// What was seen of each rollout so far: its revision and how many observations it had.
+type Seen = BTreeMap<RolloutId, (u64, u64)>;
 
-    fn bowline(&self, arguments: &[&str]) -> String {
-        let output = binary().arg("--dir").arg(&self.folder).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn up(&self) -> Up {
-        let state = self.folder.join(".bowline");
-        let addresses = state.join("addresses.json");
-        drop(std::fs::remove_file(&addresses));
-        let log = std::fs::File::create(self.folder.join("up.log")).unwrap();
-        let arguments = ["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
-        let child = binary().arg("--dir").arg(&self.folder).args(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let found: Value = wait_for(|| serde_json::from_str(&std::fs::read_to_string(&addresses).ok()?).ok());
-        let text = |key: &str| found[key].as_str().unwrap().to_owned();
-        let token = AdminToken::new(&std::fs::read_to_string(state.join("admin.token")).unwrap());
-        let client = Client::network(text("control"), "kill".parse().unwrap(), token);
-        Up { child, gateway: text("gateway"), client }
-    }
-
-    /// Opens the store that a killed process left.
-    fn store(&self) -> SqliteStore {
-        SqliteStore::open(self.folder.join(".bowline/store"), Options::default()).unwrap()
-    }
-}
-
-fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "it did not come in time");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Calls, judges, and notes which judgements were acknowledged, until the gateway is gone.
-async fn caller(pool: Pool, gateway: String, key: String, number: usize, acknowledged: Arc<Acknowledged>) {
-    for call in 0_u64.. {
-        let body = json!({"model": "prompt:hello", "messages": []});
-        let unit = format!("{number}-{call}-{}", Instant::now().elapsed().as_nanos());
-        let Some((status, headers, _)) = post(&pool, &gateway, "/v1/chat/completions", &key, &unit, &body).await else { return };
-        assert_eq!(status, 200);
-        acknowledged.answered.fetch_add(1, Ordering::SeqCst);
-        let token = headers["x-bowline-inference"].to_str().unwrap().to_owned();
-        let body = json!({"inference": token, "name": "ok", "value": call % 10 != 0});
-        let Some((status, _, answer)) = post(&pool, &gateway, "/v1/feedback", &key, &unit, &body).await else { return };
-        if status == 200 {
-            let id = answer["id"].as_str().unwrap().parse().unwrap();
-            acknowledged.feedback.lock().unwrap().push(id);
-        }
-    }
-}
-
-async fn post(pool: &Pool, gateway: &str, path: &str, key: &str, unit: &str, body: &Value) -> Option<(u16, http::HeaderMap, Value)> {
-    let request = Request::post(format!("http://{gateway}{path}"))
-        .header("authorization", format!("Bearer {key}"))
-        .header("x-bowline-unit", unit)
-        .body(Full::new(Bytes::from(body.to_string())))
-        .unwrap();
-    let response = pool.request(request).await.ok()?;
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.ok()?.to_bytes();
-    Some((head.status.as_u16(), head.headers, serde_json::from_slice(&body).ok()?))
-}
-
-/// Checks what a killed process left behind.
-async fn check(project: &Project, acknowledged: &Acknowledged, releases: &[Digest], seen: &mut BTreeMap<u64, (u64, u64)>) {
-    let store = project.store();
-    let scope = Scope { project: "kill".parse().unwrap(), environment: "dev".parse().unwrap() };
-    let feedback = std::mem::take(&mut *acknowledged.feedback.lock().unwrap());
-    // An outcome waits for an inference whose record, which nobody acknowledged, was lost; so the table itself is asked.
-    let database = rusqlite::Connection::open(project.folder.join(".bowline/store").join(DATABASE)).unwrap();
-    for id in feedback {
-        let found = database.query_row("SELECT count(*) FROM outcome WHERE id = ?1", [id.to_string()], |row| row.get(0));
-        assert_eq!(found, Ok(1_i64), "acknowledged feedback {id} is lost");
-    }
-    drop(database);
-    let filter = LogFilter { scope, prompt: None, before: None, limit: 1_000 };
-    let log = store.log_list(filter).await.unwrap();
-    for release in releases {
-        assert!(log.iter().any(|row| row.to == Some(*release)), "acknowledged release {release} is lost");
-    }
-    for rollout in store.rollout_list(bowline_store::RolloutFilter::default()).await.unwrap() {
-        let mut count = 0;
-        loop {
-            let page = store.observation_list(rollout.id, count).await.unwrap();
-            if page.is_empty() {
-                break;
-            }
-            for observation in page {
-                assert_eq!(observation.sequence, count, "the observation log has a gap");
-                count += 1;
-            }
-        }
-        let (revision, before) = seen.insert(rollout.number, (rollout.revision, count)).unwrap_or_default();
-        assert!(revision <= rollout.revision && before <= count, "rollout {} went back", rollout.number);
-        assert_eq!(rollout.state, RolloutState::Running);
-    }
-    store.close().await;
-}
+/// xorshift64: seeded, so that the moments are the same in every run.
+struct Moments(u64);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_it_is_killed() {
-    let kills = std::env::var("BOWLINE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
-    let folder = tempfile::tempdir().unwrap();
-    let mut project = Project::create(folder.path());
-    project.bowline(&["release", "--env", "prod"]);
-    project.edit("Say hello to them.");
-    project.bowline(&["release", "--env", "prod"]);
-    let (acknowledged, mut seen, mut releases) = (Arc::new(Acknowledged::default()), BTreeMap::new(), Vec::new());
-    let mut key = None;
-    let mut moment = 0x9e37_79b9_7f4a_7c15_u64;
+    let kills = kills();
+    let scene = Arc::new(Scene::create().await);
+    let up = scene.up();
+    let key = scene.key(&up.client).await.key;
+    up.child.kill();
+    let (mut seen, mut went_on, mut moments) = (Seen::new(), 0, Moments(0x9e37_79b9_7f4a_7c15));
     for kill in 0..kills {
-        let mut up = project.up();
-        if key.is_none() {
-            let request = KeyRequest {
-                name: "caller".to_owned(),
-                environment: "prod".parse().unwrap(),
-                environments: Vec::new(),
-                versions: false,
-            };
-            let made: KeyResponse = up.client.post("/keys", &request).await.unwrap();
-            key = Some(made.key);
+        if kill % 4 == 3 {
+            // While it starts.
+            let starting = scene.spawn();
+            tokio::time::sleep(moments.next()).await;
+            starting.kill();
+        } else {
+            let up = scene.up();
+            let mut traffic = scene.traffic(&up, &key);
+            tokio::time::sleep(moments.next()).await;
+            up.child.kill();
+            traffic.join().await;
         }
-        let callers = TaskTracker::new();
+        let before = observed(&seen);
+        scene.check(&mut seen).await;
+        went_on += u32::from(observed(&seen) > before);
+    }
+    scene.finish(&key, &seen).await;
+    let Acknowledged { answers, feedback, releases, keys } = &scene.acknowledged;
+    let counts = [feedback.lock().unwrap().len(), releases.lock().unwrap().len(), keys.lock().unwrap().len()];
+    let [feedback, releases, keys] = counts;
+    let answers = answers.load(Ordering::Relaxed);
+    println!(
+        "{kills} kills: {answers} answers; {feedback} judgements, {releases} releases and {keys} keys were acknowledged, none \
+         is lost; {} observations, rollouts went on after {went_on} kills",
+        observed(&seen)
+    );
+    // It says little where little was going on.
+    assert!(
+        feedback > kills as usize && releases > 0 && keys > 0 && went_on > 0,
+        "too little happened between the kills"
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no config module")]
+fn kills() -> u32 {
+    std::env::var("BOWLINE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+}
+
+fn observed(seen: &Seen) -> u64 {
+    seen.values().map(|(_, count)| count).sum()
+}
+
+fn name() -> ProjectName {
+    "kill".parse().unwrap()
+}
+
+fn scope(environment: &str) -> Scope {
+    Scope { project: name(), environment: environment.parse().unwrap() }
+}
+
+// === impl Moments ===
+
+impl Moments {
+    fn next(&mut self) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_millis(self.0 % MOMENT_MAX_MS)
+    }
+}
+
+// === impl Killed ===
+
+impl Killed {
+    fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGKILL, and no other signal before it.
+    fn end(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // A second time is no error.
+        self.end();
+    }
+}
+
+// === impl Scene ===
+
+impl Scene {
+    /// Makes the project, with a rollout that runs.
+    async fn create() -> Self {
+        let options = SimulatorOptions { listen: "127.0.0.1:0".parse().unwrap(), scenario: Scenario::default() };
+        let simulator = Simulator::bind(options).await.unwrap();
+        let address = format!("http://{}", simulator.address());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(simulator.run(CancellationToken::new()));
+        // It ends with the runtime of the test.
+        tasks.detach_all();
+
+        let project = Project::with_upstream("127.0.0.1:9");
+        project.write("bowline.yaml", PROJECT.replace("UPSTREAM", &address));
+        fs::remove_dir_all(project.path().join("prompts")).unwrap();
         let pool = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        for number in 0..CALLERS {
-            let (pool, gateway, key) = (Pool::clone(&pool), up.gateway.clone(), key.clone().unwrap());
-            callers.spawn(caller(pool, gateway, key, number, Arc::clone(&acknowledged)));
+        let scene = Self { project, pool, units: AtomicU64::new(0), acknowledged: Acknowledged::default() };
+        scene.edit("hello", "Say hello.");
+        scene.edit("news", "Say what is new.");
+        scene.project.commit("hello");
+        scene.release(&["--env", "prod"]).unwrap();
+        scene.edit("hello", "Say hello to them.");
+        scene.project.commit("hello to them");
+        scene.release(&["--env", "prod"]).unwrap();
+        scene
+    }
+
+    fn edit(&self, prompt: &str, body: &str) {
+        let text = format!("---\nmodel: fast\nbowline.success: [complete, {{ feedback: ok }}]\n---\n{body}\n");
+        self.project.write(&format!("prompts/{prompt}.prompt"), text);
+    }
+
+    /// Releases; `None` where it is not acknowledged.
+    fn release(&self, arguments: &[&str]) -> Option<ReleaseResponse> {
+        let output = self.project.command(&[&["release", "--output", "json"], arguments].concat()).output().unwrap();
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    async fn key(&self, client: &Client) -> KeyResponse {
+        self.key_try(client).await.unwrap()
+    }
+
+    /// Makes a key; `None` where it is not acknowledged.
+    async fn key_try(&self, client: &Client) -> Option<KeyResponse> {
+        let request = KeyRequest {
+            name: "caller".to_owned(),
+            environment: "prod".parse().unwrap(),
+            environments: Vec::new(),
+            versions: false,
+        };
+        client.post("/keys", &request).await.ok()
+    }
+
+    /// Starts a `bowline up`.
+    fn spawn(&self) -> Killed {
+        // What a killed one left behind must not be taken for the new one.
+        drop(fs::remove_file(self.addresses()));
+        let log = fs::File::create(self.project.path().join("up.log")).unwrap();
+        let arguments = ["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
+        Killed(self.project.command(&arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// Starts a `bowline up` and waits until it serves.
+    fn up(&self) -> Up {
+        let mut child = self.spawn();
+        let deadline = Instant::now() + PATIENCE;
+        let addresses: Value = loop {
+            if let Some(addresses) = fs::read(self.addresses()).ok().and_then(|text| serde_json::from_slice(&text).ok())
+            {
+                break addresses;
+            }
+            let late = Instant::now() > deadline || child.0.try_wait().unwrap().is_some();
+            let log = || fs::read_to_string(self.project.path().join("up.log")).unwrap();
+            assert!(!late, "`bowline up` does not start after a kill:\n{}", log());
+            thread::sleep(Duration::from_millis(5));
+        };
+        let address = |role: &str| addresses[role].as_str().unwrap().to_owned();
+        let token = fs::read_to_string(self.project.path().join(".bowline/admin.token")).unwrap();
+        let client = Client::network(address("control"), name(), AdminToken::new(&token));
+        Up { child, gateway: address("gateway"), client }
+    }
+
+    fn addresses(&self) -> PathBuf {
+        self.project.path().join(".bowline/addresses.json")
+    }
+
+    /// Starts everybody who wants something of a running Bowline.
+    fn traffic(self: &Arc<Self>, up: &Up, key: &str) -> Traffic {
+        let mut tasks = JoinSet::new();
+        for _ in 0..CALLERS {
+            tasks.spawn(Arc::clone(self).calls(up.gateway.clone(), key.to_owned()));
         }
-        // xorshift64: seeded, so that a failure can be played again.
-        moment ^= moment << 13;
-        moment ^= moment >> 7;
-        moment ^= moment << 17;
-        tokio::time::sleep(Duration::from_millis(moment % 400)).await;
-        if kill % 5 == 0 {
-            project.edit(&format!("Say hello, number {kill}."));
-            let view: Vec<Value> = up.client.get("/environments").await.unwrap();
-            drop(view);
+        tasks.spawn(Arc::clone(self).keys(up.client.clone()));
+        let (scene, stop) = (Arc::clone(self), Arc::new(AtomicBool::new(false)));
+        let stopped = Arc::clone(&stop);
+        tasks.spawn_blocking(move || scene.releases(&stopped));
+        Traffic { tasks, stop }
+    }
+
+    /// Calls and judges until the gateway is gone.
+    async fn calls(self: Arc<Self>, gateway: String, key: String) {
+        for call in 0_u64.. {
+            let unit = format!("unit-{}", self.units.fetch_add(1, Ordering::Relaxed));
+            let body = json!({"model": "prompt:hello", "messages": [{"role": "user", "content": "I am new."}]});
+            let Some(answer) = self.post(&gateway, "/v1/chat/completions", &key, &unit, &body).await else { return };
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            self.acknowledged.answers.fetch_add(1, Ordering::Relaxed);
+            let inference = answer.headers["x-bowline-inference"].to_str().unwrap();
+            let body = json!({"inference": inference, "name": "ok", "value": call % 10 != 0});
+            let Some(answer) = self.post(&gateway, "/v1/feedback", &key, &unit, &body).await else { return };
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            self.acknowledged.feedback.lock().unwrap().push(answer.body["id"].as_str().unwrap().parse().unwrap());
         }
-        up.child.kill().unwrap();
-        up.child.wait().unwrap();
-        callers.close();
-        callers.wait().await;
-        check(&project, &acknowledged, &releases, &mut seen).await;
-        if kill % 5 == 0 {
-            // Released with nobody serving: the command opens the store that the killed process left.
-            let answer: Value = serde_json::from_str(&project.bowline(&["--output", "json", "env", "list"])).unwrap();
-            assert!(answer.to_string().contains("hello"));
+    }
+
+    /// Makes keys until the control API is gone.
+    async fn keys(self: Arc<Self>, client: Client) {
+        while let Some(made) = self.key_try(&client).await {
+            self.acknowledged.keys.lock().unwrap().push(made.record.id);
         }
-        let store = project.store();
-        let pointers = store.pointer_list("kill".parse().unwrap()).await.unwrap();
-        releases.extend(pointers.iter().filter(|pointer| pointer.scope.environment.as_str() == "dev").map(|pointer| pointer.version));
-        releases.dedup();
+    }
+
+    /// Releases a changed prompt again and again until it is told to stop.
+    fn releases(&self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let count = self.acknowledged.releases.lock().unwrap().len();
+            self.edit("news", &format!("Say what is new after {count} releases."));
+            if let Some(response) = self.release(&["--env", "staging", "--prompt", "news"]) {
+                self.acknowledged.releases.lock().unwrap().push(response.results[0].version);
+            }
+        }
+    }
+
+    /// Sends a request; `None` where no whole answer comes.
+    async fn post(&self, gateway: &str, path: &str, key: &str, unit: &str, body: &Value) -> Option<Answer> {
+        let request = Request::post(format!("http://{gateway}{path}"))
+            .header("authorization", format!("Bearer {key}"))
+            .header("x-bowline-unit", unit)
+            .body(Full::new(Bytes::from(body.to_string())))
+            .unwrap();
+        let (head, body) = self.pool.request(request).await.ok()?.into_parts();
+        let body = serde_json::from_slice(&body.collect().await.ok()?.to_bytes()).unwrap();
+        Some(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// Checks what a killed process left behind: that everything acknowledged is there, and that all of it fits together.
+    async fn check(&self, seen: &mut Seen) {
+        let folder = self.project.path().join(".bowline/store");
+        let store = open(&folder);
+        // An outcome whose inference was lost, which nobody acknowledged, waits for it; so the table itself is asked.
+        let database = rusqlite::Connection::open(folder.join("bowline.db")).unwrap();
+        let mut outcome = database.prepare("SELECT count(*) FROM outcome WHERE id = ?1").unwrap();
+        for id in self.acknowledged.feedback.lock().unwrap().iter() {
+            assert_eq!(
+                outcome.query_one([id.to_string()], |row| row.get(0)),
+                Ok(1),
+                "acknowledged feedback {id} is lost"
+            );
+        }
+        let integrity: String = database.query_one("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(integrity, "ok");
+
+        let keys = store.key_list(name()).await.unwrap();
+        for id in self.acknowledged.keys.lock().unwrap().iter() {
+            assert!(keys.iter().any(|key| key.id == *id), "the acknowledged key {id} is lost");
+        }
+        let mut moves = Vec::new();
+        let mut filter = LogFilter { scope: scope("staging"), prompt: None, before: None, limit: 1_000 };
+        loop {
+            let page = store.log_list(filter.clone()).await.unwrap();
+            filter.before = page.last().map(|row| row.sequence);
+            moves.extend(page.into_iter().filter(|row| row.action == LogAction::Moved));
+            if filter.before.is_none() {
+                break;
+            }
+        }
+        for version in self.acknowledged.releases.lock().unwrap().iter() {
+            assert!(moves.iter().any(|row| row.to == Some(*version)), "the acknowledged release of {version} is lost");
+            assert!(store.version_fetch(*version).await.unwrap().is_some());
+        }
+        let pointer = store.pointer_fetch(scope("staging"), "news".parse().unwrap()).await.unwrap();
+        let newest = moves.first().and_then(|row| row.to);
+        assert_eq!(pointer.map(|pointer| pointer.version), newest, "a pointer and its log disagree");
+        check_rollouts(&store, seen).await;
+        drop(outcome);
+        drop(database);
         store.close().await;
     }
-    let observed = seen.values().map(|(_, count)| count).sum::<u64>();
-    assert!(acknowledged.answered.load(Ordering::SeqCst) > u64::from(kills), "too few calls were served to say anything");
-    assert!(observed > 0, "no observation was frozen: rollouts did not go on");
-    // After all that, the verdict is still the one of the log.
-    let mut up = project.up();
-    let rollouts: Vec<RolloutRecord> = up.client.get("/rollouts?active=true").await.unwrap();
-    let replay: ReplayView = up.client.get(&format!("/rollouts/{}/replay", rollouts[0].number)).await.unwrap();
-    assert!(replay.equal, "the recorded evidence is not that of the log");
-    up.child.kill().unwrap();
-    up.child.wait().unwrap();
-    project.simulator.kill().unwrap();
-    project.simulator.wait().unwrap();
+
+    /// After all that, the rollout goes on, and what is recorded of it is what its log says.
+    async fn finish(self: &Arc<Self>, key: &str, seen: &Seen) {
+        let up = self.up();
+        let mut traffic = self.traffic(&up, key);
+        let deadline = Instant::now() + PATIENCE;
+        let rollout: RolloutRecord = loop {
+            let mut rollouts: Vec<RolloutRecord> = up.client.get("/rollouts?active=true").await.unwrap();
+            let rollout = rollouts.pop().unwrap();
+            if rollout.revision > seen[&rollout.id].0 {
+                break rollout;
+            }
+            assert!(Instant::now() < deadline, "the rollout does not go on");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        traffic.stop().await;
+        let replay: ReplayView = up.client.get(&format!("/rollouts/{}/replay", rollout.number)).await.unwrap();
+        assert!(replay.equal && replay.observations > 0, "the recorded evidence is not that of the log");
+        up.child.kill();
+    }
+}
+
+/// Everybody who wants something of a running Bowline.
+struct Traffic {
+    tasks: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A whole answer.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Value,
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    /// Waits until everybody has found out that it is gone.
+    async fn join(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+
+    /// Sends everybody away.
+    async fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Opens a store that a killed process left. A `git` that the process was about to run holds the lock until it has started.
+fn open(folder: &Path) -> SqliteStore {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match SqliteStore::open(folder, Options::default()) {
+            Err(Error::Locked { .. }) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+/// Checks that rollouts run, that none went back, and that their logs have no gaps.
+async fn check_rollouts(store: &SqliteStore, seen: &mut Seen) {
+    for rollout in store.rollout_list(RolloutFilter::default()).await.unwrap() {
+        assert!(rollout.state.is_active(), "rollout {} ended: {}", rollout.number, rollout.why);
+        let mut count = 0;
+        loop {
+            let page = store.observation_list(rollout.id, count).await.unwrap();
+            for observation in &page {
+                assert_eq!(observation.sequence, count, "the observations of rollout {} have a gap", rollout.number);
+                count += 1;
+            }
+            if page.is_empty() {
+                break;
+            }
+        }
+        let before = seen.insert(rollout.id, (rollout.revision, count)).unwrap_or_default();
+        assert!(before.0 <= rollout.revision && before.1 <= count, "rollout {} went back", rollout.number);
+    }
 }

@@ -3,6 +3,7 @@
 
 mod change;
 mod check;
+mod kill;
 mod project;
 mod prompt;
 mod serving;
