@@ -1,6 +1,6 @@
 //! The snapshot, compiled for serving: templates parsed, contracts compiled, routes with their credentials.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,14 +55,14 @@ pub(crate) struct LiveProject {
 pub(crate) struct LiveEnvironment {
     pub(crate) prompts: HashMap<PromptName, LivePrompt>,
     pub(crate) models: HashMap<ModelAlias, Arc<[Route]>>,
-    /// Versions that may be named by their digest.
-    pub(crate) pinned: HashMap<Digest, Arc<Served>>,
 }
 
 /// One prompt.
 pub(crate) struct LivePrompt {
     pub(crate) stable: Arc<Served>,
     pub(crate) trial: Option<Trial>,
+    /// Versions that a call may name by digest.
+    pub(crate) pinned: HashMap<Digest, Arc<Served>>,
 }
 
 /// A running rollout. Both arms are judged by its contract.
@@ -116,8 +116,9 @@ pub(crate) enum Credential {
 struct Place<'a> {
     project: &'a ProjectName,
     environment: &'a EnvironmentName,
-    models: &'a std::collections::BTreeMap<ModelAlias, Vec<Target>>,
-    providers: &'a std::collections::BTreeMap<ProviderName, Endpoint>,
+    models: &'a BTreeMap<ModelAlias, Vec<Target>>,
+    providers: &'a BTreeMap<ProviderName, Endpoint>,
+    versions: &'a BTreeMap<PromptName, BTreeSet<Digest>>,
 }
 
 // === impl Live ===
@@ -175,6 +176,7 @@ impl Live {
                 environment: environment_name,
                 models: &project.models,
                 providers: &environment.providers,
+                versions: &project.versions,
             };
             let compiled = self.environment(&place, environment, before, secrets);
             environments.insert(environment_name.clone(), compiled);
@@ -204,13 +206,26 @@ impl Live {
                     rollout: Arc::new(rollout.clone()),
                 })
             });
-            prompts.insert(name.clone(), LivePrompt { stable, trial });
+            let pinned = self.pinned(place, &models, name, &prompt.success);
+            prompts.insert(name.clone(), LivePrompt { stable, trial, pinned });
         }
-        let nothing = SuccessContract::default();
-        let versions: Vec<Digest> = self.versions.keys().copied().collect();
-        let pinned =
-            versions.into_iter().filter_map(|digest| Some((digest, self.served(place, &models, digest, &nothing)?)));
-        LiveEnvironment { prompts, pinned: pinned.collect(), models }
+        LiveEnvironment { prompts, models }
+    }
+
+    /// Versions that a call may name by digest. One that cannot be judged by the present contract is judged by the default one.
+    fn pinned(
+        &self,
+        place: &Place<'_>,
+        models: &HashMap<ModelAlias, Arc<[Route]>>,
+        name: &PromptName,
+        success: &SuccessContract,
+    ) -> HashMap<Digest, Arc<Served>> {
+        let served = |digest: &Digest| {
+            let judged = self.judged(place, models, *digest, success);
+            let judged = judged.or_else(|_| self.judged(place, models, *digest, &SuccessContract::default()));
+            Some((*digest, judged.ok()?))
+        };
+        place.versions.get(name).into_iter().flatten().filter_map(served).collect()
     }
 
     fn served(
@@ -220,16 +235,22 @@ impl Live {
         digest: Digest,
         success: &SuccessContract,
     ) -> Option<Arc<Served>> {
-        let version = Arc::clone(self.versions.get(&digest)?);
-        let contract = match Contract::compile(success, version.version.output.schema.as_ref()) {
-            Ok(contract) => Arc::new(contract),
-            Err(reason) => {
-                error!(%digest, reason = %bowline_types::chain(&reason), "version cannot be served");
-                return None;
-            }
-        };
+        let judged = self.judged(place, models, digest, success);
+        judged.inspect_err(|reason| error!(%digest, reason, "version cannot be served")).ok()
+    }
+
+    fn judged(
+        &self,
+        place: &Place<'_>,
+        models: &HashMap<ModelAlias, Arc<[Route]>>,
+        digest: Digest,
+        success: &SuccessContract,
+    ) -> Result<Arc<Served>, String> {
+        let version = self.versions.get(&digest).ok_or("it is not in the snapshot")?;
+        let contract = Contract::compile(success, version.version.output.schema.as_ref());
+        let contract = Arc::new(contract.map_err(|error| bowline_types::chain(&error))?);
         let routes = routes_of(&version.version, place, models);
-        Some(Arc::new(Served { version, contract, routes }))
+        Ok(Arc::new(Served { version: Arc::clone(version), contract, routes }))
     }
 
     fn route(&mut self, place: &Place<'_>, target: &Target, before: &Self, secrets: &dyn Secrets) -> Option<Route> {

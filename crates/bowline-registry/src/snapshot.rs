@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub struct SnapshotProject {
     pub models: BTreeMap<ModelAlias, Vec<Target>>,
     /// The environments.
     pub environments: BTreeMap<EnvironmentName, SnapshotEnvironment>,
+    /// The versions of each prompt that a call may name by digest: live, tried, or live before.
+    pub versions: BTreeMap<PromptName, BTreeSet<Digest>>,
     /// What content records keep.
     pub content: ContentCapture,
 }

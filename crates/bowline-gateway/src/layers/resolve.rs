@@ -138,7 +138,7 @@ fn prompt(
     let (served, assigned, lease_expired) = match selector {
         // A pinned version is nobody's arm: the application chose it.
         Some(Selector::Version(digest)) => {
-            let served = environment.pinned.get(digest);
+            let served = prompt.pinned.get(digest);
             (served.ok_or_else(|| missing("version", &digest.to_string(), []).parameter("model"))?, None, false)
         }
         Some(Selector::Environment(_)) | None => assign(prompt, unit, at),

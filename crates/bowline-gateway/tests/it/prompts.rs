@@ -143,6 +143,12 @@ async fn keys_have_scopes() {
     let scoped = Server::start(snapshot(&upstream).may_name("dev").may_pin()).await;
     assert_eq!(scoped.chat(ask(json!({"model": "prompt:desk/sort@dev"}))).await.status, 404);
     assert_eq!(scoped.chat(ask(json!({"model": format!("prompt:desk/sort@{digest}")}))).await.status, 200);
+    // A digest names a version of its own prompt only.
+    let other = version("m", "openai", "Something else.", json!({}));
+    let two = snapshot(&upstream).may_pin().prompt("desk/other", &other, json!([]));
+    let two = Server::start(two).await;
+    let crossed = format!("prompt:desk/sort@{}", other.digest());
+    assert_eq!(two.chat(ask(json!({"model": crossed}))).await.status, 404);
     for (header, status) in [("", 401), ("Bearer nonsense", 401), ("Basic YTpi", 401)] {
         let got = scoped.send(Method::POST, "/v1/chat/completions", "{}", &[("authorization", header)]).await;
         assert_eq!((got.status, got.header("www-authenticate")), (status, "Bearer"));

@@ -2,9 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bowline_canary::Design;
-use bowline_prompt::{ContentCapture as Capture, Project};
-use bowline_store::{KeyRecord, PointerRecord, RolloutFilter, RolloutRecord, Store};
-use bowline_types::{Digest, EnvironmentName, Timestamp};
+use bowline_prompt::{ContentCapture as Capture, EnvironmentSource, Project};
+use bowline_store::{
+    KeyRecord, LIST_ROWS_MAX, LogAction, LogFilter, PointerRecord, RolloutFilter, RolloutRecord, Store,
+};
+use bowline_types::{Digest, EnvironmentName, PromptName, Scope, Timestamp};
 use serde::Deserialize as _;
 
 use super::{
@@ -34,39 +36,67 @@ impl Snapshot {
             let pointers = store.pointer_list(name.clone()).await?;
             let active = RolloutFilter { project: Some(name.clone()), active: true, ..RolloutFilter::default() };
             let rollouts = store.rollout_list(active).await?;
-            snapshot.versions(store, &pointers, &rollouts).await?;
+            let versions = versions(store, &config, &pointers, &rollouts).await?;
+            snapshot.fetch(store, versions.values().flatten()).await?;
             let keys = store.key_list(name.clone()).await?.into_iter().filter(|key| key.revoked_at.is_none());
             snapshot.keys.extend(keys.map(|key| (key.hash, SnapshotKey::from(key))));
-            snapshot.projects.insert(name, project(&config, &pointers, &rollouts, &lease));
+            snapshot.projects.insert(name, project(&config, &pointers, &rollouts, versions, &lease));
         }
         Ok(snapshot)
     }
 
-    async fn versions(
-        &mut self,
-        store: &dyn Store,
-        pointers: &[PointerRecord],
-        rollouts: &[RolloutRecord],
-    ) -> Result<()> {
-        let live = pointers.iter().map(|pointer| pointer.version);
-        let tried = rollouts.iter().flat_map(|rollout| [rollout.stable, rollout.candidate]);
-        let mut digests: BTreeSet<Digest> = live.chain(tried).collect();
-        let names: BTreeSet<_> = pointers.iter().map(|pointer| (&pointer.scope.project, &pointer.prompt)).collect();
-        for (project, prompt) in names {
-            let registered = store.registration_list(project.clone(), prompt.clone()).await?;
-            digests.extend(registered.iter().take(PINNABLE_MAX).map(|registration| registration.version));
-        }
+    async fn fetch(&mut self, store: &dyn Store, digests: impl Iterator<Item = &Digest>) -> Result<()> {
         for digest in digests {
-            if let Some(version) = store.version_fetch(digest).await? {
-                self.versions.insert(digest, Arc::new(version.content));
+            if !self.versions.contains_key(digest)
+                && let Some(version) = store.version_fetch(*digest).await?
+            {
+                self.versions.insert(*digest, Arc::new(version.content));
             }
         }
         Ok(())
     }
 }
 
-/// The newest registered versions of a prompt that applications may pin by digest, besides those that are live.
-const PINNABLE_MAX: usize = 20;
+/// Versions that have been live in an environment, the newest ones, which applications may still name by digest.
+const PINNABLE_MAX: usize = 200;
+/// The same of an environment that is served from the working tree, where every saved edit is live for a while.
+const PINNABLE_WORKTREE_MAX: usize = 20;
+
+/// Returns the versions of each prompt that a call may reach: live, tried, or live before in one of its environments.
+async fn versions(
+    store: &dyn Store,
+    config: &Project,
+    pointers: &[PointerRecord],
+    rollouts: &[RolloutRecord],
+) -> Result<BTreeMap<PromptName, BTreeSet<Digest>>> {
+    let mut versions: BTreeMap<PromptName, BTreeSet<Digest>> = BTreeMap::new();
+    for pointer in pointers {
+        versions.entry(pointer.prompt.clone()).or_default().insert(pointer.version);
+    }
+    for rollout in rollouts {
+        versions.entry(rollout.prompt.clone()).or_default().extend([rollout.stable, rollout.candidate]);
+    }
+    for environment in config.environments.keys() {
+        let worktree = config.source(environment) == Some(EnvironmentSource::Worktree);
+        let most = if worktree { PINNABLE_WORKTREE_MAX } else { PINNABLE_MAX };
+        let scope = Scope { project: config.name.clone(), environment: environment.clone() };
+        let filter = LogFilter { scope, prompt: None, before: None, limit: LIST_ROWS_MAX };
+        let mut before: BTreeMap<PromptName, BTreeSet<Digest>> = BTreeMap::new();
+        for row in store.log_list(filter).await? {
+            let arrived = matches!(row.action, LogAction::Moved | LogAction::Promoted);
+            if let (true, Some(prompt), Some(version)) = (arrived, row.prompt, row.to) {
+                let found = before.entry(prompt).or_default();
+                if found.len() < most {
+                    found.insert(version);
+                }
+            }
+        }
+        for (prompt, found) in before {
+            versions.entry(prompt).or_default().extend(found);
+        }
+    }
+    Ok(versions)
+}
 
 type Lease<'a> = &'a dyn Fn(&RolloutRecord) -> Timestamp;
 
@@ -74,6 +104,7 @@ fn project(
     config: &Project,
     pointers: &[PointerRecord],
     rollouts: &[RolloutRecord],
+    versions: BTreeMap<PromptName, BTreeSet<Digest>>,
     lease: Lease<'_>,
 ) -> SnapshotProject {
     let mut environments = BTreeMap::new();
@@ -93,7 +124,7 @@ fn project(
         Capture::Failures => ContentCapture::Failures,
         Capture::All => ContentCapture::All,
     };
-    SnapshotProject { models: models.collect(), environments, content }
+    SnapshotProject { models: models.collect(), environments, versions, content }
 }
 
 fn environment(

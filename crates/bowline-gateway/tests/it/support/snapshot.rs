@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ pub(crate) struct SnapshotBuilder {
     models: BTreeMap<String, Vec<Target>>,
     prompts: BTreeMap<String, SnapshotPrompt>,
     versions: BTreeMap<Digest, Arc<Value>>,
+    pinnable: BTreeMap<String, BTreeSet<Digest>>,
     content: ContentCapture,
     environments: Vec<String>,
     pins: bool,
@@ -45,6 +46,7 @@ impl SnapshotBuilder {
             models: BTreeMap::new(),
             prompts: BTreeMap::new(),
             versions: BTreeMap::new(),
+            pinnable: BTreeMap::new(),
             content: ContentCapture::Off,
             environments: Vec::new(),
             pins: false,
@@ -83,7 +85,9 @@ impl SnapshotBuilder {
     /// A prompt that is live.
     pub(crate) fn prompt(mut self, name: &str, version: &Version, success: Value) -> Self {
         let success: SuccessContract = serde_json::from_value(success).unwrap();
-        let prompt = SnapshotPrompt { version: self.add(version), success, rollout: None };
+        let digest = self.add(version);
+        self.pinnable.entry(name.to_owned()).or_default().insert(digest);
+        let prompt = SnapshotPrompt { version: digest, success, rollout: None };
         self.prompts.insert(name.to_owned(), prompt);
         self
     }
@@ -142,7 +146,8 @@ impl SnapshotBuilder {
             ("prod".parse().unwrap(), environment(prompts)),
         ]);
         let models = self.models.into_iter().map(|(name, targets)| (name.parse().unwrap(), targets)).collect();
-        let project = SnapshotProject { models, environments, content: self.content };
+        let versions = self.pinnable.into_iter().map(|(name, digests)| (name.parse().unwrap(), digests)).collect();
+        let project = SnapshotProject { models, environments, versions, content: self.content };
         snapshot.epoch = 1;
         snapshot.projects.insert("shop".parse().unwrap(), project);
         snapshot.versions = self.versions;
