@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,20 +18,22 @@ import time
 import urllib.request
 from pathlib import Path
 
-from terminal import Terminal, svg
+from terminal import ESCAPE, Terminal, svg
 
-COLUMNS, ROWS = 112, 50
+COLUMNS, ROWS = 120, 50
 # The longest time for the story, and the silence after which it is told.
 STORY_SECONDS, QUIET_SECONDS = 240, 5
 # The page down to its evidence; what follows is words.
-PAGE = "1180,1148"
+PAGE = "1180,1245"
+# Where a build leaves the program: the demo says what to type next with the path that it was started by.
+BOWLINE = "target/release/bowline"
 CONSOLE = re.compile(r"http://127\.0\.0\.1:\d+(?=\s|$)", re.MULTILINE)
 
 
 class Demo:
     """A running demo in a pseudo-terminal."""
 
-    def __init__(self, bowline: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         # A sequence may come in two pieces, so everything is kept and read as a whole.
         self._printed = ""
@@ -38,12 +41,13 @@ class Demo:
         if process == 0:
             os.environ.update(TERM="xterm-256color", COLUMNS=str(COLUMNS), LINES=str(ROWS))
             os.environ.pop("NO_COLOR", None)
-            os.execv(bowline, [str(bowline), "demo"])
+            os.chdir(folder)
+            os.execv(BOWLINE, [BOWLINE, "demo"])
         fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.process, self._main = process, main
 
     def until_told(self) -> None:
-        """Reads until the story is told: the console's address is there, and nothing more comes."""
+        """Reads until the story is told: it says what to do next, and nothing more comes."""
         started = last = time.monotonic()
         while time.monotonic() - started < STORY_SECONDS:
             if self._read(0.5):
@@ -55,8 +59,8 @@ class Demo:
         raise SystemExit(f"the story was not told in {STORY_SECONDS} s:\n{self.text()}")
 
     def text(self) -> str:
-        """Returns what stands in the terminal."""
-        return self.draw().text()
+        """Returns everything that was printed, in lines as long as they are."""
+        return ESCAPE.sub("", self._printed).replace("\r\n", "\n")
 
     def draw(self) -> Terminal:
         """Returns the terminal with everything that was printed so far."""
@@ -126,7 +130,16 @@ def main() -> None:
     parser.add_argument("--browser", required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    demo = Demo(arguments.bowline.resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, BOWLINE)
+        program.parent.mkdir(parents=True)
+        shutil.copy(arguments.bowline, program)
+        play(Demo(Path(folder)), arguments.browser, arguments.out)
+    print(f"made demo.svg, console.png and console-dark.png in {arguments.out}", file=sys.stderr)
+
+
+def play(demo: Demo, browser: str, out: Path) -> None:
+    """Keeps what a demo shows."""
     try:
         demo.until_told()
         # The gateway's address is printed too, with `/v1` behind it; the console's is the one that answers with a page.
@@ -136,11 +149,10 @@ def main() -> None:
         picture = svg(demo.draw(), "cargo run --release -- demo")
         page = rolled_back(addresses[-1])
         for name, dark in [("console.png", False), ("console-dark.png", True)]:
-            screenshot(arguments.browser, page, arguments.out / name, dark)
+            screenshot(browser, page, out / name, dark)
     finally:
         demo.stop()
-    (arguments.out / "demo.svg").write_text(picture, encoding="utf-8")
-    print(f"made demo.svg, console.png and console-dark.png in {arguments.out}", file=sys.stderr)
+    (out / "demo.svg").write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -47,10 +47,6 @@ class Terminal:
                 self._put(text[position])
                 position += 1
 
-    def text(self) -> str:
-        """Returns the lines without their looks."""
-        return "\n".join("".join(character for character, _ in line).rstrip() for line in self.lines).rstrip()
-
     def _put(self, character: str) -> None:
         if character == "\n":
             self._down()
