@@ -31,6 +31,9 @@ use crate::wire::{
     RollbackRequest, RollbackResponse, RolloutView,
 };
 
+/// Rows of a list, unless the query says otherwise.
+const LIST_ROWS_DEFAULT: u32 = 100;
+
 /// The largest body of a request: a release of a large project.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -180,7 +183,7 @@ async fn log_list(
     Path((project, environment)): Path<(ProjectName, EnvironmentName)>,
     Query(query): Query<LogQuery>,
 ) -> Result<Json<LogPage>> {
-    let limit = query.limit.unwrap_or(100).min(LIST_ROWS_MAX);
+    let limit = query.limit.unwrap_or(LIST_ROWS_DEFAULT).min(LIST_ROWS_MAX);
     let rows = server.control.log_list(&project, &environment, query.prompt, query.before, limit).await?;
     Ok(Json(LogPage { rows }))
 }
@@ -296,8 +299,11 @@ async fn key_revoke(
 async fn inference_list(
     State(server): State<Server>,
     Path(project): Path<ProjectName>,
-    Query(filter): Query<InferenceFilter>,
+    Query(mut filter): Query<InferenceFilter>,
 ) -> Result<Json<Vec<InferenceRecord>>> {
+    if filter.limit == 0 {
+        filter.limit = LIST_ROWS_DEFAULT;
+    }
     server.control.inference_list(&project, filter).await.map(Json)
 }
 

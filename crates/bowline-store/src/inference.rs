@@ -73,7 +73,7 @@ pub struct InferenceRecord {
     pub fallback: bool,
     /// Whether a simulator answered.
     pub simulated: bool,
-    /// Input and output, where the project captures content; masked.
+    /// Input and output as they were, where the project captures content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
 }
@@ -89,6 +89,7 @@ pub struct Content {
 
 /// Which inferences to list, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct InferenceFilter {
     /// Only this project.
     pub project: Option<ProjectName>,

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use bowline_server::Client;
-use bowline_types::{Clock, InstanceId, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Demo;
@@ -76,8 +75,7 @@ async fn tell(demo: &Demo, folder: &Path, processes: &mut Processes, style: Styl
 fn folder(demo: &Demo) -> Result<PathBuf> {
     let folder = match &demo.keep {
         Some(folder) => std::path::absolute(folder)?,
-        None => std::env::temp_dir()
-            .join(format!("bowline-demo-{}", InstanceId::generate(SystemClock.now()).uuid().simple())),
+        None => std::env::temp_dir().join(format!("bowline-demo-{}", std::process::id())),
     };
     if folder.exists() {
         let hint = "hint: name a folder that does not exist";

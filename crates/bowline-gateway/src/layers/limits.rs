@@ -16,7 +16,7 @@ pub(crate) type Permit = OwnedSemaphorePermit;
 /// All places are taken.
 pub(crate) fn admit(in_flight: &Arc<Semaphore>) -> Result<Permit, Refusal> {
     Arc::clone(in_flight).try_acquire_owned().map_err(|_| {
-        let hint = "hint: retry later, or raise `--in-flight-max` where the machine allows it";
+        let hint = "hint: try again after `Retry-After`; another gateway takes more at once";
         let message = format!("too many calls are in flight\n{hint}");
         Refusal {
             retry_after: Some(std::time::Duration::from_secs(1)),

@@ -44,7 +44,7 @@ pub(crate) struct Sim {
     /// The address; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7090")]
     pub(crate) listen: String,
-    /// How the simulated providers behave: latency, faults, quality [default: as providers do on a good day]
+    /// How the simulated providers behave: latency, faults, quality [default: no wait and no fault]
     #[arg(long, value_name = "FILE")]
     pub(crate) scenario: Option<PathBuf>,
 }

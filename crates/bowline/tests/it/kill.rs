@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use bowline_server::wire::{KeyRequest, KeyResponse, ReleaseResponse, ReplayView};
-use bowline_server::{AdminToken, Client};
-use bowline_sim::{Scenario, Simulator, SimulatorOptions};
+use bowline_server::Client;
+use bowline_server::wire::{ReleaseResponse, ReplayView};
+use bowline_sim::Scenario;
 use bowline_store::{LogAction, LogFilter, RolloutFilter, RolloutRecord, Store};
 use bowline_store_sqlite::{Error, Options, SqliteStore};
 use bowline_types::{Digest, KeyId, OutcomeId, ProjectName, RolloutId, Scope};
@@ -24,9 +23,9 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::project::Project;
+use crate::up::{self, Process, Up};
 
 /// How often it is killed in the tests.
 const KILLS: u32 = 40;
@@ -73,16 +72,6 @@ struct Acknowledged {
     keys: Mutex<Vec<KeyId>>,
 }
 
-/// A `bowline up` that serves.
-struct Up {
-    child: Killed,
-    gateway: String,
-    client: Client,
-}
-
-/// A process that is killed at the latest with the test.
-struct Killed(Child);
-
 /// What was seen of each rollout so far: its revision and how many observations it had.
 type Seen = BTreeMap<RolloutId, (u64, u64)>;
 
@@ -93,21 +82,21 @@ struct Moments(u64);
 async fn nothing_acknowledged_is_lost_when_it_is_killed() {
     let kills = kills();
     let scene = Arc::new(Scene::create().await);
-    let up = scene.up();
-    let key = scene.key(&up.client).await.key;
-    up.child.kill();
+    let up = Up::start(&scene.project);
+    let key = up::key(&up.client).await.unwrap().key;
+    up.process.kill();
     let (mut seen, mut went_on, mut moments) = (Seen::new(), 0, Moments(0x9e37_79b9_7f4a_7c15));
     for kill in 0..kills {
         if kill % 4 == 3 {
             // While it starts.
-            let starting = scene.spawn();
+            let starting = Process::start(&scene.project);
             tokio::time::sleep(moments.next()).await;
             starting.kill();
         } else {
-            let up = scene.up();
+            let up = Up::start(&scene.project);
             let mut traffic = scene.traffic(&up, &key);
             tokio::time::sleep(moments.next()).await;
-            up.child.kill();
+            up.process.kill();
             traffic.join().await;
         }
         let before = observed(&seen);
@@ -159,40 +148,12 @@ impl Moments {
     }
 }
 
-// === impl Killed ===
-
-impl Killed {
-    fn kill(mut self) {
-        self.end();
-    }
-
-    /// SIGKILL, and no other signal before it.
-    fn end(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // A second time is no error.
-        self.end();
-    }
-}
-
 // === impl Scene ===
 
 impl Scene {
     /// Makes the project, with a rollout that runs.
     async fn create() -> Self {
-        let options = SimulatorOptions { listen: "127.0.0.1:0".parse().unwrap(), scenario: Scenario::default() };
-        let simulator = Simulator::bind(options).await.unwrap();
-        let address = format!("http://{}", simulator.address());
-        let mut tasks = JoinSet::new();
-        tasks.spawn(simulator.run(CancellationToken::new()));
-        // It ends with the runtime of the test.
-        tasks.detach_all();
-
+        let address = up::simulator(Scenario::default()).await;
         let project = Project::with_upstream("127.0.0.1:9");
         project.write("bowline.yaml", PROJECT.replace("UPSTREAM", &address));
         fs::remove_dir_all(project.path().join("prompts")).unwrap();
@@ -217,54 +178,6 @@ impl Scene {
     fn release(&self, arguments: &[&str]) -> Option<ReleaseResponse> {
         let output = self.project.command(&[&["release", "--output", "json"], arguments].concat()).output().unwrap();
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
-    }
-
-    async fn key(&self, client: &Client) -> KeyResponse {
-        self.key_try(client).await.unwrap()
-    }
-
-    /// Makes a key; `None` where it is not acknowledged.
-    async fn key_try(&self, client: &Client) -> Option<KeyResponse> {
-        let request = KeyRequest {
-            name: "caller".to_owned(),
-            environment: "prod".parse().unwrap(),
-            environments: Vec::new(),
-            versions: false,
-        };
-        client.post("/keys", &request).await.ok()
-    }
-
-    /// Starts a `bowline up`.
-    fn spawn(&self) -> Killed {
-        // What a killed one left behind must not be taken for the new one.
-        drop(fs::remove_file(self.addresses()));
-        let log = fs::File::create(self.project.path().join("up.log")).unwrap();
-        let arguments = ["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
-        Killed(self.project.command(&arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap())
-    }
-
-    /// Starts a `bowline up` and waits until it serves.
-    fn up(&self) -> Up {
-        let mut child = self.spawn();
-        let deadline = Instant::now() + PATIENCE;
-        let addresses: Value = loop {
-            if let Some(addresses) = fs::read(self.addresses()).ok().and_then(|text| serde_json::from_slice(&text).ok())
-            {
-                break addresses;
-            }
-            let late = Instant::now() > deadline || child.0.try_wait().unwrap().is_some();
-            let log = || fs::read_to_string(self.project.path().join("up.log")).unwrap();
-            assert!(!late, "`bowline up` does not start after a kill:\n{}", log());
-            thread::sleep(Duration::from_millis(5));
-        };
-        let address = |role: &str| addresses[role].as_str().unwrap().to_owned();
-        let token = fs::read_to_string(self.project.path().join(".bowline/admin.token")).unwrap();
-        let client = Client::network(address("control"), name(), AdminToken::new(&token));
-        Up { child, gateway: address("gateway"), client }
-    }
-
-    fn addresses(&self) -> PathBuf {
-        self.project.path().join(".bowline/addresses.json")
     }
 
     /// Starts everybody who wants something of a running Bowline.
@@ -298,7 +211,7 @@ impl Scene {
 
     /// Makes keys until the control API is gone.
     async fn keys(self: Arc<Self>, client: Client) {
-        while let Some(made) = self.key_try(&client).await {
+        while let Ok(made) = up::key(&client).await {
             self.acknowledged.keys.lock().unwrap().push(made.record.id);
         }
     }
@@ -357,7 +270,8 @@ impl Scene {
                 break;
             }
         }
-        for version in self.acknowledged.releases.lock().unwrap().iter() {
+        let releases = self.acknowledged.releases.lock().unwrap().clone();
+        for version in &releases {
             assert!(moves.iter().any(|row| row.to == Some(*version)), "the acknowledged release of {version} is lost");
             assert!(store.version_fetch(*version).await.unwrap().is_some());
         }
@@ -372,7 +286,7 @@ impl Scene {
 
     /// After all that, the rollout goes on, and what is recorded of it is what its log says.
     async fn finish(self: &Arc<Self>, key: &str, seen: &Seen) {
-        let up = self.up();
+        let up = Up::start(&self.project);
         let mut traffic = self.traffic(&up, key);
         let deadline = Instant::now() + PATIENCE;
         let rollout: RolloutRecord = loop {
@@ -387,7 +301,7 @@ impl Scene {
         traffic.stop().await;
         let replay: ReplayView = up.client.get(&format!("/rollouts/{}/replay", rollout.number)).await.unwrap();
         assert!(replay.equal && replay.observations > 0, "the recorded evidence is not that of the log");
-        up.child.kill();
+        up.process.kill();
     }
 }
 

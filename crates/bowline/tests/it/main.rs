@@ -7,4 +7,6 @@ mod kill;
 mod project;
 mod prompt;
 mod serving;
+mod soak;
+mod up;
 mod upstream;
