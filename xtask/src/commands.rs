@@ -6,6 +6,7 @@ use crate::environment;
 use crate::workspace::Workspace;
 
 mod bench;
+mod chaos;
 mod conformance;
 mod generate;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
     /// Measures.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Kills it under traffic, many times, and lets it work among failures.
+    Chaos(chaos::Options),
 }
 
 /// How a chore ended.
@@ -58,7 +61,8 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Conformance(options) => conformance::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Tour(options) => tour::run(&workspace, &options),
-        Command::Bench(bench) => bench::run(&bench),
+        Command::Bench(bench) => bench::run(&workspace, &bench),
+        Command::Chaos(options) => chaos::run(&workspace, &options),
     }
 }
 

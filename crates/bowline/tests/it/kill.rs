@@ -14,7 +14,7 @@ use bowline_server::wire::{ReleaseResponse, ReplayView};
 use bowline_sim::Scenario;
 use bowline_store::{LogAction, LogFilter, RolloutFilter, RolloutRecord, Store};
 use bowline_store_sqlite::{Error, Options, SqliteStore};
-use bowline_types::{Digest, KeyId, OutcomeId, ProjectName, RolloutId, Scope};
+use bowline_types::{Digest, KeyId, OutcomeId, RolloutId, Scope};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `prod` has a plan that never comes to an end: its rollout must outlive every kill. `staging` moves at once.
 const PROJECT: &str = r#"
-project: kill
+project: desk
 providers:
   local: { kind: openai, base_url: "UPSTREAM/v1", identity: test/llm }
 models:
@@ -129,12 +129,8 @@ fn observed(seen: &Seen) -> u64 {
     seen.values().map(|(_, count)| count).sum()
 }
 
-fn name() -> ProjectName {
-    "kill".parse().unwrap()
-}
-
 fn scope(environment: &str) -> Scope {
-    Scope { project: name(), environment: environment.parse().unwrap() }
+    Scope { project: up::project(), environment: environment.parse().unwrap() }
 }
 
 // === impl Moments ===
@@ -256,7 +252,7 @@ impl Scene {
         let integrity: String = database.query_one("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(integrity, "ok");
 
-        let keys = store.key_list(name()).await.unwrap();
+        let keys = store.key_list(up::project()).await.unwrap();
         for id in self.acknowledged.keys.lock().unwrap().iter() {
             assert!(keys.iter().any(|key| key.id == *id), "the acknowledged key {id} is lost");
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bowline_server::wire::{KeyRequest, KeyResponse};
 use bowline_server::{AdminToken, Client, ClientError};
 use bowline_sim::{Scenario, Simulator, SimulatorOptions};
+use bowline_types::ProjectName;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,6 +32,11 @@ pub(crate) struct Up {
 
 /// A process that is killed at the latest with the test.
 pub(crate) struct Process(Child);
+
+/// Returns the name that projects of tests have.
+pub(crate) fn project() -> ProjectName {
+    "desk".parse().unwrap()
+}
 
 /// Starts a simulator, which ends with the runtime of the test, and returns its address, `http://…`.
 pub(crate) async fn simulator(scenario: Scenario) -> String {
@@ -115,7 +121,7 @@ impl Up {
         let address = |role: &str| found[role].as_str().unwrap().to_owned();
         let token = AdminToken::new(&fs::read_to_string(project.path().join(".bowline/admin.token")).unwrap());
         let control = address("control");
-        let client = Client::network(control.clone(), project.name(), token);
+        let client = Client::network(control.clone(), self::project(), token);
         Self { process, gateway: address("gateway"), control, client }
     }
 }

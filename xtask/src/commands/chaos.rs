@@ -1,0 +1,42 @@
+use std::process::Command;
+use std::time::Duration;
+
+use bowline_types::parse_duration;
+
+use super::Outcome;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// What to do to it.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// How often a `bowline up` under traffic is killed; 0 for not at all.
+    #[arg(long, default_value_t = 200)]
+    kills: u32,
+    /// How long it serves calls while providers fail; `0s` for not at all.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    soak: Duration,
+}
+
+/// Kills it, then lets it work among failures. Both are tests that CI runs shorter or not at all.
+pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
+    let mut passed = true;
+    if options.kills > 0 {
+        let mut test = test(workspace, "kill::");
+        passed &= process::run(test.env("BOWLINE_KILLS", options.kills.to_string()))?;
+    }
+    if !options.soak.is_zero() {
+        let mut test = test(workspace, "soak::");
+        passed &= process::run(test.arg("--ignored").env("BOWLINE_SOAK_SECONDS", options.soak.as_secs().to_string()))?;
+    }
+    Ok(Outcome::of(passed))
+}
+
+/// Returns the tests of the binary under a name, told to print what they find.
+fn test(workspace: &Workspace, name: &str) -> Command {
+    workspace.cargo(&["test", "--package", "bowline", "--test", "it", "--locked", "--", "--nocapture", name])
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| format!("`{text}` is no duration; such as 60s or 10m"))
+}
