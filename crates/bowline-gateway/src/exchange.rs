@@ -25,6 +25,8 @@ pub(crate) struct Exchange {
     pub(crate) unit: Unit,
     pub(crate) model: ModelAlias,
     pub(crate) stream: bool,
+    /// The size of the request's body.
+    pub(crate) request_bytes: usize,
     pub(crate) variables: Map<String, Value>,
     pub(crate) contract: Option<Arc<Contract>>,
     /// The trace of the caller, from its `traceparent` header.
@@ -63,6 +65,10 @@ pub(crate) struct Outcome {
     pub(crate) tool_calls: bool,
     pub(crate) usage: TokenUsage,
     pub(crate) cost: Option<Usd>,
+    /// Whether the answer is longer than is kept.
+    pub(crate) text_overflowed: bool,
+    /// Whether the client left before the answer ended.
+    pub(crate) abandoned: bool,
     pub(crate) first_byte_us: Option<u64>,
     /// The answer's text; `None` where it was longer than is kept.
     pub(crate) text: Option<String>,

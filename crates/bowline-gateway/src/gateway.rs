@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     secrets: Arc<dyn Secrets>,
     started: Instant,
     leases_expired: AtomicU64,
+    /// When the snapshot was compiled about whose leases the log was told last.
+    lease_told: AtomicI64,
 }
 
 // === impl Gateway ===
@@ -103,6 +105,7 @@ impl Gateway {
             secrets,
             started: Instant::now(),
             leases_expired: AtomicU64::new(0),
+            lease_told: AtomicI64::new(i64::MIN),
         });
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         shared.apply(&snapshot);
@@ -115,20 +118,19 @@ impl Gateway {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Serves on a bound listener until told to stop; then finishes the calls in flight and delivers the records, both within the
-    /// drain of the options.
+    /// Serves on a bound listener until told to stop; then finishes the calls in flight, and after them delivers the records, each
+    /// within the drain of the options.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let Self { shared, worker, snapshots } = self;
-        let drain = shared.options.drain;
         let background = TaskTracker::new();
         let records_stop = CancellationToken::new();
-        background.spawn(worker.run(records_stop.clone(), drain));
+        background.spawn(worker.run(records_stop.clone(), shared.options.drain));
         background.spawn(follow(Arc::clone(&shared), snapshots, shutdown.clone()));
-        accept(Arc::clone(&shared), listener, shutdown).await;
+        let deadline = accept(Arc::clone(&shared), listener, shutdown).await;
         // Records are delivered last, as calls in flight still make some.
         shared.tasks.close();
-        if tokio::time::timeout(drain, shared.tasks.wait()).await.is_err() {
-            warn!(drain = ?drain, "calls in flight were cut off");
+        if tokio::time::timeout_at(deadline, shared.tasks.wait()).await.is_err() {
+            warn!("calls in flight were cut off");
         }
         records_stop.cancel();
         background.close();
@@ -136,7 +138,8 @@ impl Gateway {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, shutdown: CancellationToken) {
+/// Takes connections until told to stop, and lets those there are finish. Returns until when calls may be finished.
+async fn accept(shared: Arc<Shared>, listener: TcpListener, shutdown: CancellationToken) -> Instant {
     let graceful = GracefulShutdown::new();
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -168,9 +171,11 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, shutdown: Cancellati
         });
     }
     drop(listener);
-    if tokio::time::timeout(shared.options.drain, graceful.shutdown()).await.is_err() {
+    let deadline = Instant::now() + shared.options.drain;
+    if tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_err() {
         warn!("connections were cut off");
     }
+    deadline
 }
 
 /// Routes one request. Calls run in tasks of their own, so that they are recorded however the client leaves.
@@ -218,9 +223,11 @@ impl Shared {
         self.started.elapsed()
     }
 
-    /// Counts a call that stayed on stable as the lease of its candidate is over.
-    pub(crate) fn lease_expired(&self) {
-        if self.leases_expired.fetch_add(1, Ordering::Relaxed) == 0 {
+    /// Counts a call that stayed on stable as the lease of its candidate is over; the log says so once per snapshot.
+    pub(crate) fn lease_expired(&self, live: &Live) {
+        self.leases_expired.fetch_add(1, Ordering::Relaxed);
+        let compiled_at = live.age.compiled_at.as_micros();
+        if self.lease_told.swap(compiled_at, Ordering::Relaxed) != compiled_at {
             warn!("the control role has not renewed the lease of a candidate; only stable is served");
         }
     }

@@ -43,13 +43,14 @@ where
     // How many at once, before a body is held in memory.
     let permit = limits::admit(&gateway.in_flight)?;
     // The body, whole and bounded.
-    let accepted = accept::accept(gateway.options.request_bytes_max, arrival, request).await?;
+    let accepted =
+        accept::accept(gateway.options.request_bytes_max, gateway.options.client_timeout, arrival, request).await?;
     // What the client means; errors are in its dialect from here on.
     let call = decode::decode(&accepted)?;
     // Reference to environment, arm and version, or alias to routes. From here on there is something to record.
     let (mut exchange, target) = resolve::resolve(&live, key, &accepted, &call)?;
     if target.lease_expired {
-        gateway.lease_expired();
+        gateway.lease_expired(&live);
     }
     // Variables into messages; a failure counts for the arm, as a version may be broken for the applications there are.
     let rendered = match render::render(&target, exchange.prompt.as_ref(), call) {

@@ -54,7 +54,7 @@ pub(crate) struct LiveProject {
 /// One environment.
 pub(crate) struct LiveEnvironment {
     pub(crate) prompts: HashMap<PromptName, LivePrompt>,
-    pub(crate) models: HashMap<ModelAlias, Arc<[Route]>>,
+    pub(crate) models: BTreeMap<ModelAlias, Arc<[Route]>>,
 }
 
 /// One prompt.
@@ -195,7 +195,7 @@ impl Live {
             let routes = targets.iter().filter_map(|target| self.route(place, target, before, secrets));
             (alias.clone(), routes.collect())
         });
-        let models: HashMap<ModelAlias, Arc<[Route]>> = models.collect();
+        let models: BTreeMap<ModelAlias, Arc<[Route]>> = models.collect();
         let mut prompts = HashMap::new();
         for (name, prompt) in &environment.prompts {
             let Some(stable) = self.served(place, &models, prompt.version, &prompt.success) else { continue };
@@ -216,7 +216,7 @@ impl Live {
     fn pinned(
         &self,
         place: &Place<'_>,
-        models: &HashMap<ModelAlias, Arc<[Route]>>,
+        models: &BTreeMap<ModelAlias, Arc<[Route]>>,
         name: &PromptName,
         success: &SuccessContract,
     ) -> HashMap<Digest, Arc<Served>> {
@@ -231,7 +231,7 @@ impl Live {
     fn served(
         &self,
         place: &Place<'_>,
-        models: &HashMap<ModelAlias, Arc<[Route]>>,
+        models: &BTreeMap<ModelAlias, Arc<[Route]>>,
         digest: Digest,
         success: &SuccessContract,
     ) -> Option<Arc<Served>> {
@@ -242,7 +242,7 @@ impl Live {
     fn judged(
         &self,
         place: &Place<'_>,
-        models: &HashMap<ModelAlias, Arc<[Route]>>,
+        models: &BTreeMap<ModelAlias, Arc<[Route]>>,
         digest: Digest,
         success: &SuccessContract,
     ) -> Result<Arc<Served>, String> {
@@ -284,25 +284,23 @@ impl Live {
 
 /// The routes of a version are those of its own identities, so that what was tested is what is served: an alias that points
 /// elsewhere by now does not change a version.
-fn routes_of(version: &Version, place: &Place<'_>, models: &HashMap<ModelAlias, Arc<[Route]>>) -> Arc<[Route]> {
+fn routes_of(version: &Version, place: &Place<'_>, models: &BTreeMap<ModelAlias, Arc<[Route]>>) -> Arc<[Route]> {
     let identity_of = |route: &Route| {
         let endpoint = place.providers.get(&route.provider);
         endpoint.and_then(|endpoint| endpoint.identity.clone()).unwrap_or_else(|| route.spec.kind.to_owned())
     };
     let of_alias = models.get(&version.model.alias);
-    let every: Vec<&Route> = of_alias.into_iter().chain(models.values()).flat_map(|routes| routes.iter()).collect();
-    let route = |identity: &bowline_prompt::ModelIdentity| {
-        let exact = every.iter().find(|route| route.model == identity.model && identity_of(route) == identity.provider);
-        let provider = || every.iter().find(|route| identity_of(route) == identity.provider);
-        let found = exact.or_else(provider)?;
-        let price = if found.model == identity.model {
-            found.price
-        } else {
-            Table::embedded().model(found.spec.kind, &identity.model)
-        };
-        Some(Route { model: identity.model.clone(), price, ..(*found).clone() })
+    // The alias first, then all others by name; each way is taken once, since two endpoints may serve the same identity.
+    let mut left: Vec<&Route> = of_alias.into_iter().chain(models.values()).flat_map(|routes| routes.iter()).collect();
+    let mut route = |identity: &bowline_prompt::ModelIdentity| {
+        let is_provider = |route: &&Route| identity_of(route) == identity.provider;
+        let exact = left.iter().position(|route| route.model == identity.model && is_provider(route));
+        let found = left.remove(exact.or_else(|| left.iter().position(is_provider))?);
+        let own = identity.provider == found.spec.kind;
+        let price = if own { Table::embedded().model(found.spec.kind, &identity.model) } else { None };
+        Some(Route { model: identity.model.clone(), price, ..found.clone() })
     };
-    version.model.identities.iter().filter_map(route).collect()
+    version.model.identities.iter().filter_map(&mut route).collect()
 }
 
 // === impl LiveVersion ===

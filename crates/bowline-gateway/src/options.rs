@@ -15,6 +15,8 @@ pub struct GatewayOptions {
     pub retry_wait_max: Duration,
     /// How much text of an answer is kept for checks, in bytes; beyond it checks on the text are unknown. Default: 1 MiB.
     pub check_text_bytes_max: usize,
+    /// How long a client may take to send the body of a request, or to take a piece of a stream. Default: 60 s.
+    pub client_timeout: Duration,
     /// How long shutdown waits for calls in flight. Default: 10 s.
     pub drain: Duration,
     /// How records leave.
@@ -26,6 +28,8 @@ pub struct GatewayOptions {
 pub struct RecorderOptions {
     /// Records that may wait; what comes beyond is counted as lost. Default: 65,536.
     pub queue_max: usize,
+    /// Bytes that may wait, about; what comes beyond is counted as lost. Default: 256 MiB.
+    pub queue_bytes_max: usize,
     /// The most records in one batch. Default: 512.
     pub batch_max: usize,
     /// The wait before a failed batch is sent again, doubling up to 32 times that. Default: 50 ms.
@@ -43,6 +47,7 @@ impl Default for GatewayOptions {
             attempts_max: 3,
             retry_wait_max: Duration::from_secs(2),
             check_text_bytes_max: 1024 * 1024,
+            client_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             recorder: RecorderOptions::default(),
         }
@@ -53,6 +58,11 @@ impl Default for GatewayOptions {
 
 impl Default for RecorderOptions {
     fn default() -> Self {
-        Self { queue_max: 65_536, batch_max: 512, retry_wait: Duration::from_millis(50) }
+        Self {
+            queue_max: 65_536,
+            queue_bytes_max: 256 * 1024 * 1024,
+            batch_max: 512,
+            retry_wait: Duration::from_millis(50),
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bowline_registry::ContentCapture;
@@ -11,9 +11,9 @@ use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
 use bowline_telemetry::{Evidence, Metrics, OtlpHandle, TraceContext};
 use bowline_types::{Arm, CheckResult, InstanceId, RolloutId};
 use tokio::sync::mpsc;
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::exchange::Exchange;
 use crate::options::RecorderOptions;
@@ -66,6 +66,9 @@ struct Shared {
     delivered: AtomicU64,
     /// Taken into the queue and neither delivered nor lost yet.
     waiting: AtomicU64,
+    /// What waits in the queue, in bytes.
+    waiting_bytes: AtomicUsize,
+    bytes_max: usize,
     /// Locked on the path of a lost record and by the worker only.
     lost: Mutex<BTreeMap<Option<(RolloutId, Arm)>, u64>>,
     metrics: Arc<Metrics>,
@@ -80,8 +83,12 @@ pub(crate) struct Worker {
     metrics: Arc<Metrics>,
     otlp: Option<OtlpHandle>,
     told: u64,
+    /// The arms of the batch that is being delivered.
+    in_hand: Vec<Option<(RolloutId, Arm)>>,
 }
 
+/// How far the wait before another delivery grows, as a multiple of the first.
+const RETRY_WAIT_GROWTH_MAX: u32 = 32;
 /// How often counters of losses are told while no records flow.
 const LOSS_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -102,20 +109,27 @@ impl Recorder {
             instance,
             delivered,
             waiting,
+            waiting_bytes: AtomicUsize::new(0),
+            bytes_max: options.queue_bytes_max,
             lost: Mutex::new(BTreeMap::new()),
             metrics: Arc::clone(&metrics),
         });
         let recorder = Self { queue: sender, shared: Arc::clone(&shared) };
-        (recorder, Worker { queue, shared, options, sink, metrics, otlp, told: 0 })
+        (recorder, Worker { queue, shared, options, sink, metrics, otlp, told: 0, in_hand: Vec::new() })
     }
 
-    /// Hands a finished call over, without waiting; where the queue is full it is counted as lost.
+    /// Hands a finished call over, without waiting; where the queue is full, by number or by bytes, it is counted as lost.
     pub(crate) fn record(&self, finished: Finished) {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let bytes = finished.bytes();
+        if self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.shared.bytes_max {
+            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return self.shared.lose(finished.arm());
+        }
         if let Err(error) = self.queue.try_send(finished) {
             let (mpsc::error::TrySendError::Full(finished) | mpsc::error::TrySendError::Closed(finished)) = error;
-            let arm = finished.exchange.arm.as_ref().map(|assigned| (assigned.rollout.id, assigned.arm));
-            self.shared.lose(arm);
+            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.lose(finished.arm());
         }
     }
 
@@ -150,88 +164,104 @@ impl Shared {
 // === impl Worker ===
 
 impl Worker {
-    /// Works until told to stop, then delivers what waits for at most `drain`; what is left then is counted as lost.
+    /// Works until told to stop, then delivers what waits, for at most `drain`; what is left then is counted as lost.
     pub(crate) async fn run(mut self, shutdown: CancellationToken, drain: Duration) {
+        let patience = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.work(&shutdown) => return,
+            () = patience => {}
+        }
+        self.queue.close();
+        let mut left = std::mem::take(&mut self.in_hand);
+        while let Ok(finished) = self.queue.try_recv() {
+            left.push(finished.arm());
+        }
+        warn!(records = left.len(), "records were lost at shutdown: the control role did not take them in time");
+        left.into_iter().for_each(|arm| self.shared.lose(arm));
+    }
+
+    /// Delivers what comes; returns once it was told to stop and nothing waits.
+    async fn work(&mut self, shutdown: &CancellationToken) {
         let mut batch = Vec::with_capacity(self.options.batch_max);
         let mut interval = tokio::time::interval(LOSS_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        let mut open = true;
+        while open {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
-                taken = self.queue.recv_many(&mut batch, self.options.batch_max.max(1)) => {
-                    if taken == 0 { return }
-                }
+                taken = self.queue.recv_many(&mut batch, self.options.batch_max.max(1)) => open = taken > 0,
+                () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
                 _ = interval.tick() => {}
             }
-            self.observe_queue();
+            let waiting = self.shared.waiting.load(Ordering::Relaxed);
+            self.metrics.record_queue_depth_set(usize::try_from(waiting).unwrap_or(usize::MAX));
             if !batch.is_empty() || self.shared.losses().0 > self.told {
-                self.deliver(&mut batch, &shutdown).await;
-            }
-        }
-        self.drain(batch, Instant::now() + drain).await;
-    }
-
-    fn observe_queue(&self) {
-        let waiting = self.shared.waiting.load(Ordering::Relaxed);
-        self.metrics.record_queue_depth_set(usize::try_from(waiting).unwrap_or(usize::MAX));
-    }
-
-    async fn drain(&mut self, mut batch: Vec<Finished>, deadline: Instant) {
-        self.queue.close();
-        loop {
-            while batch.len() < self.options.batch_max {
-                let Ok(finished) = self.queue.try_recv() else { break };
-                batch.push(finished);
-            }
-            if batch.is_empty() {
-                return;
-            }
-            let patience = CancellationToken::new();
-            let delivered = tokio::time::timeout_at(deadline, self.deliver(&mut batch, &patience)).await;
-            if delivered.is_err() {
-                let left = self.shared.waiting.load(Ordering::Relaxed);
-                warn!(records = left, "records were lost at shutdown: the control role did not take them in time");
-                return;
+                self.deliver(std::mem::take(&mut batch)).await;
             }
         }
     }
 
     /// Makes records of a batch and delivers them, as often as it takes; the queue bounds what piles up meanwhile.
-    async fn deliver(&mut self, batch: &mut Vec<Finished>, shutdown: &CancellationToken) {
-        let finished = std::mem::take(batch);
-        let count = u64::try_from(finished.len()).unwrap_or(u64::MAX);
+    async fn deliver(&mut self, batch: Vec<Finished>) {
+        self.in_hand = batch.iter().map(Finished::arm).collect();
+        self.shared.waiting_bytes.fetch_sub(batch.iter().map(Finished::bytes).sum(), Ordering::Relaxed);
         // Checks parse JSON and evaluate expressions: work for a thread that serves nobody.
         let metrics = Arc::clone(&self.metrics);
-        let checks = move || finished.into_iter().map(|each| check(each, &metrics)).collect::<Vec<_>>();
-        let records = tokio::task::spawn_blocking(checks).await.unwrap_or_default();
-        for (record, trace) in &records {
+        let checks = move || batch.into_iter().map(|each| check(each, &metrics)).collect::<Vec<_>>();
+        let Ok(checked) = tokio::task::spawn_blocking(checks).await else {
+            error!(
+                records = self.in_hand.len(),
+                "records were lost: their checks broke; this is a bug, please report it"
+            );
+            return std::mem::take(&mut self.in_hand).into_iter().for_each(|arm| self.shared.lose(arm));
+        };
+        for (record, trace) in &checked {
             self.metrics.record(record);
             if let Some(otlp) = &self.otlp {
                 otlp.record(record, trace.as_ref());
             }
         }
-        let records: Vec<InferenceRecord> = records.into_iter().map(|(record, _)| record).collect();
+        let records: Vec<InferenceRecord> = checked.into_iter().map(|(record, _)| record).collect();
         let mut wait = self.options.retry_wait;
         loop {
             let (lost, losses) = self.shared.losses();
             match self.sink.records(records.clone(), losses).await {
                 Ok(()) => {
                     self.told = lost;
+                    let count = u64::try_from(std::mem::take(&mut self.in_hand).len()).unwrap_or(u64::MAX);
                     self.shared.delivered.fetch_add(count, Ordering::Relaxed);
                     self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
                     return;
                 }
-                Err(error) => debug!(%error, records = count, "records wait"),
+                Err(error) => debug!(%error, records = records.len(), "records wait"),
             }
-            tokio::select! {
-                () = shutdown.cancelled() => wait = self.options.retry_wait,
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(self.options.retry_wait * 32),
-            }
-            self.observe_queue();
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(self.options.retry_wait * RETRY_WAIT_GROWTH_MAX);
         }
     }
 }
+
+// === impl Finished ===
+
+impl Finished {
+    fn arm(&self) -> Option<(RolloutId, Arm)> {
+        self.exchange.arm.as_ref().map(|assigned| (assigned.rollout.id, assigned.arm))
+    }
+
+    /// Returns about how many bytes it holds: what came, what went upstream and what was answered.
+    fn bytes(&self) -> usize {
+        let outcome = &self.exchange.outcome;
+        let texts = [&outcome.text, &outcome.input].into_iter().flatten().map(String::len).sum::<usize>();
+        self.exchange.request_bytes + texts + std::mem::size_of::<Self>()
+    }
+}
+
+/// How names of checks begin that only an application can judge.
+const FEEDBACK: &str = "feedback:";
 
 /// Evaluates the success contract of a call and makes its record.
 fn check(finished: Finished, metrics: &Metrics) -> (InferenceRecord, Option<TraceContext>) {
@@ -248,7 +278,12 @@ fn check(finished: Finished, metrics: &Metrics) -> (InferenceRecord, Option<Trac
         };
         record.checks = contract.evaluate_with(&evidence, &mut |reason| metrics.check_unknown(reason));
         if resolved_only {
-            record.checks.retain(|name, _| name.starts_with("feedback:"));
+            record.checks.retain(|name, _| name.starts_with(FEEDBACK));
+        }
+        // Half an answer, or one too long to be kept, says nothing about the whole.
+        if outcome.abandoned || outcome.text_overflowed {
+            let judged = record.checks.iter_mut().filter(|(name, _)| !name.starts_with(FEEDBACK));
+            judged.for_each(|(_, result)| *result = CheckResult::Unknown);
         }
     }
     let wanted = match capture {

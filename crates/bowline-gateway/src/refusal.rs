@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bowline_chat::{DecodeError, EncodeError, UpstreamError};
@@ -9,7 +10,7 @@ pub(crate) struct Refusal {
     /// What it is; status and default code follow.
     pub(crate) kind: ErrorKind,
     /// A more exact stable code than that of the kind.
-    pub(crate) code: Option<&'static str>,
+    pub(crate) code: Option<Cow<'static, str>>,
     /// The field at fault.
     pub(crate) parameter: Option<String>,
     /// What happened, and after `hint:` what to do next.
@@ -33,12 +34,12 @@ impl Refusal {
 
     /// Gives a more exact code.
     pub(crate) fn code(self, code: &'static str) -> Self {
-        Self { code: Some(code), ..self }
+        Self { code: Some(Cow::Borrowed(code)), ..self }
     }
 
     /// Returns the stable code.
-    pub(crate) fn code_str(&self) -> &'static str {
-        self.code.unwrap_or(self.kind.spec().code)
+    pub(crate) fn code_str(&self) -> &str {
+        self.code.as_deref().unwrap_or(self.kind.spec().code)
     }
 }
 
@@ -64,6 +65,9 @@ impl From<UpstreamError> for Refusal {
             ErrorKind::UpstreamAuth => "the provider refused the credentials that Bowline holds\nhint: whoever runs Bowline must check `providers.*.api_key`".to_owned(),
             _ => error.message,
         };
-        Self { retry_after: error.retry_after, ..Self::new(error.kind, message) }
+        // Applications branch on codes such as `context_length_exceeded`; where the provider gave only a type, ours is better.
+        let told = matches!(error.kind, ErrorKind::UpstreamRejected | ErrorKind::UpstreamRateLimited);
+        let code = error.code.filter(|code| told && !code.ends_with("_error")).map(Cow::Owned);
+        Self { code, retry_after: error.retry_after, ..Self::new(error.kind, message) }
     }
 }

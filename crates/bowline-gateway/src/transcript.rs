@@ -112,6 +112,7 @@ impl Transcript {
         outcome.tool_calls = self.tool_calls;
         outcome.usage = self.usage;
         outcome.error = self.error;
+        outcome.text_overflowed = self.overflowed;
         outcome.text = (!self.overflowed).then_some(self.text);
     }
 

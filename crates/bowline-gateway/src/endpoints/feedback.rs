@@ -20,6 +20,8 @@ use crate::refusal::Refusal;
 const NAME_BYTES_MAX: usize = 64;
 /// The longest text of a judgement, in bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// The largest body, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The longest id of an answer, in bytes.
 const ANSWER_ID_BYTES_MAX: usize = 256;
 
@@ -46,14 +48,14 @@ pub(super) async fn feedback(gateway: &Arc<Shared>, request: Request<Incoming>) 
     let _permit = limits::admit(&gateway.in_flight)?;
     let idempotency = request.headers().get("idempotency-key").map(|value| value.as_bytes().to_vec());
     let arrival = Arrival { at: now, instant: Instant::now() };
-    let accepted = accept(gateway.options.request_bytes_max.min(64 * 1024), arrival, request).await?;
+    let accepted = accept(BODY_BYTES_MAX, gateway.options.client_timeout, arrival, request).await?;
     let feedback: Feedback = serde_json::from_slice(&accepted.body).map_err(|error| {
         let hint = "hint: send {\"inference\": ID, \"name\": \"correct\", \"value\": true}; a value is a boolean, a number or a text";
         Refusal::new(ErrorKind::InvalidRequest, format!("the feedback cannot be read: {error}\n{hint}"))
     })?;
     check(&feedback)?;
     let target = target(gateway, &key, &feedback.inference)?;
-    let id = idempotency.map_or_else(|| OutcomeId::generate(now), |text| same_id(&key, &text));
+    let id = idempotency.map_or_else(|| OutcomeId::generate(now), |text| same_id(&key, &text, &accepted.body));
     let outcome = OutcomeRecord {
         schema_version: SCHEMA_VERSION,
         id,
@@ -118,11 +120,12 @@ fn target(gateway: &Shared, key: &SnapshotKey, text: &str) -> Result<OutcomeTarg
     Ok(OutcomeTarget::Answer(text.to_owned()))
 }
 
-/// The same `Idempotency-Key` of the same key gives the same id, so that a judgement sent twice is kept once.
-fn same_id(key: &SnapshotKey, text: &[u8]) -> OutcomeId {
+/// The same `Idempotency-Key` and body of the same key give the same id, so that a judgement sent twice is kept once.
+fn same_id(key: &SnapshotKey, text: &[u8], body: &[u8]) -> OutcomeId {
     let mut bytes = b"bowline/outcome/1\n".to_vec();
     bytes.extend_from_slice(key.id.uuid().as_bytes());
-    bytes.extend_from_slice(text);
+    bytes.extend_from_slice(Digest::of(text).as_bytes());
+    bytes.extend_from_slice(body);
     let digest = Digest::of(&bytes);
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&digest.as_bytes()[..16]);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::json as answer;
 use crate::gateway::Shared;
 use crate::layers::accept::{Arrival, accept};
-use crate::layers::respond::{Body, headers};
+use crate::layers::respond::{self, Body, headers};
 use crate::layers::{decode, identify, limits, record, render, resolve as resolution};
 use crate::recorder::Finished;
 use crate::refusal::Refusal;
@@ -26,21 +26,30 @@ pub(super) async fn resolve(gateway: &Arc<Shared>, request: Request<Incoming>) -
     let live = gateway.live_full();
     let key = identify::identify(&live, request.headers())?;
     let _permit = limits::admit(&gateway.in_flight)?;
-    let accepted = accept(gateway.options.request_bytes_max, arrival, request).await?;
+    let accepted = accept(gateway.options.request_bytes_max, gateway.options.client_timeout, arrival, request).await?;
     let call = decode::decode(&accepted)?;
     if matches!(call.model, ModelRef::Alias(_)) {
         let message = "only a prompt can be resolved\nhint: `model: \"prompt:NAME\"`";
         return Err(Refusal::new(ErrorKind::InvalidRequest, message).parameter("model"));
     }
     let (mut exchange, target) = resolution::resolve(&live, key, &accepted, &call)?;
-    let rendered = match render::render(&target, exchange.prompt.as_ref(), call) {
+    let left_out = target.lease_expired.then(|| respond::LEASE_NOTE.to_owned());
+    if target.lease_expired {
+        gateway.lease_expired(&live);
+    }
+    let mut rendered = match render::render(&target, exchange.prompt.as_ref(), call) {
         Ok(rendered) => rendered,
         Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
     };
     let route = target.routes.first();
     let model = route.map_or_else(|| exchange.model.to_string(), |route| route.model.clone());
     let mut notes = Vec::new();
-    let body = encode_request(&rendered.request, &model, &mut notes)?;
+    let body = match encode_request(&rendered.request, &model, &mut notes) {
+        Ok(body) => body,
+        Err(error) => return Ok(record::refused(gateway, exchange, target.capture, &error.into())),
+    };
+    rendered.notes.extend(left_out);
+    rendered.notes.extend(notes.iter().map(|note| format!("{}: {}", note.parameter, note.change)));
     exchange.outcome.status = 200;
     let headers = headers(gateway, &exchange, &rendered.notes);
     let value = json!({

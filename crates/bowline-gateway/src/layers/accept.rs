@@ -4,7 +4,7 @@ use bowline_types::{ErrorKind, Timestamp};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant, timeout};
 
 use crate::refusal::Refusal;
 
@@ -25,17 +25,26 @@ pub(crate) struct Accepted {
     pub(crate) body: Bytes,
 }
 
-/// Reads the body of a request, at most `bytes_max` of it.
+/// Reads the body of a request, at most `bytes_max` of it, for at most as long as `within`.
 ///
 /// # Errors
-/// The body is longer, or the client went away.
-pub(crate) async fn accept<B>(bytes_max: usize, arrival: Arrival, request: Request<B>) -> Result<Accepted, Refusal>
+/// The body is longer or too slow, or the client went away.
+pub(crate) async fn accept<B>(
+    bytes_max: usize,
+    within: Duration,
+    arrival: Arrival,
+    request: Request<B>,
+) -> Result<Accepted, Refusal>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    let collected = Limited::new(body, bytes_max).collect().await.map_err(|error| {
+    let collected = timeout(within, Limited::new(body, bytes_max).collect()).await.map_err(|_| {
+        let message = "the body did not arrive in time\nhint: send it without pauses";
+        Refusal::new(ErrorKind::InvalidRequest, message)
+    })?;
+    let collected = collected.map_err(|error| {
         if error.is::<LengthLimitError>() {
             let message = format!("the body is larger than {bytes_max} bytes\nhint: send less, or media by URL");
             return Refusal::new(ErrorKind::TooLarge, message);

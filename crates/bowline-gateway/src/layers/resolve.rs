@@ -73,6 +73,7 @@ pub(crate) fn resolve(
         unit,
         model: choice.model,
         stream: call.request.stream,
+        request_bytes: accepted.body.len(),
         variables: call.variables.clone().unwrap_or_default(),
         contract: served.as_ref().map(|served| Arc::clone(&served.contract)),
         trace,

@@ -15,6 +15,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Frame;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::exchange::Exchange;
 use crate::gateway::Shared;
@@ -29,6 +30,9 @@ use crate::transcript::Transcript;
 /// Pieces of a stream that wait for a slow client; then the provider is read no further.
 const STREAM_PIECES_MAX: usize = 32;
 
+/// Says that a unit of a rollout was served stable for want of a judge.
+pub(crate) const LEASE_NOTE: &str = "candidate: left out, as the control role has not renewed its lease";
+
 /// The body of an answer.
 pub(crate) enum Body {
     /// A whole one.
@@ -39,8 +43,8 @@ pub(crate) enum Body {
 
 /// How the bytes of a stream reach the client.
 enum Passage {
-    /// As they are.
-    Unchanged,
+    /// As they are, event by event; holds the beginning of the next one.
+    Unchanged(Vec<u8>),
     /// As they are, without the usage that the client did not ask for.
     Filtered(UsageFilter),
     /// From another dialect.
@@ -56,7 +60,7 @@ pub(crate) async fn respond(
     mut rendered: Rendered,
 ) -> Response<Body> {
     if target.lease_expired {
-        rendered.notes.push("candidate: left out, as the control role has not renewed its lease".to_owned());
+        rendered.notes.push(LEASE_NOTE.to_owned());
     }
     match upstream::call(gateway, &mut exchange, &target.routes, &rendered).await {
         Err(refusal) => refused(gateway, exchange, target.capture, &refusal),
@@ -117,7 +121,7 @@ fn streamed(
     exchange.outcome.status = 200;
     let headers = headers(gateway, &exchange, &notes);
     let passage = match (stream.route.spec.dialect, include_usage) {
-        (Dialect::OpenAiChat, true) => Passage::Unchanged,
+        (Dialect::OpenAiChat, true) => Passage::Unchanged(Vec::new()),
         (Dialect::OpenAiChat, false) => Passage::Filtered(UsageFilter::default()),
         (Dialect::AnthropicMessages | Dialect::Gemini, _) => {
             exchange.outcome.answer_id = Some(envelope(&exchange).id);
@@ -148,10 +152,12 @@ async fn pump(
     loop {
         events.iter().for_each(|event| transcript.read(event));
         let over = stream.body.is_none() || transcript.is_over();
-        match passage.carry(&bytes, &events, over) {
+        match passage.carry(&bytes, &events, transcript.is_over()) {
             Ok(piece) if piece.is_empty() => {}
             Ok(piece) => {
-                if client.send(piece).await.is_err() {
+                // Gone, or too slow to be waited for: what it got says nothing about the answer.
+                if !matches!(timeout(gateway.options.client_timeout, client.send(piece)).await, Ok(Ok(()))) {
+                    exchange.outcome.abandoned = true;
                     break;
                 }
                 if exchange.outcome.first_byte_us.is_none() && transcript.has_content() {
@@ -213,7 +219,7 @@ impl Passage {
     /// Returns the bytes for the client: of `bytes` where they pass through, of `events` where they are translated.
     fn carry(&mut self, bytes: &[Bytes], events: &[StreamEvent], over: bool) -> Result<Bytes, Refusal> {
         match self {
-            Self::Unchanged => Ok(joined(bytes)),
+            Self::Unchanged(held) => Ok(whole_events(held, bytes, over)),
             Self::Filtered(filter) => {
                 let mut out = Vec::new();
                 for piece in bytes {
@@ -235,11 +241,27 @@ impl Passage {
     }
 }
 
-fn joined(bytes: &[Bytes]) -> Bytes {
-    match bytes {
-        [only] => only.clone(),
-        several => several.concat().into(),
+/// Returns the events that `bytes` complete, and holds the rest back: an error must not be glued onto half an event. At the end of an
+/// answer nothing is held.
+fn whole_events(held: &mut Vec<u8>, bytes: &[Bytes], over: bool) -> Bytes {
+    if let ([only], true) = (bytes, held.is_empty())
+        && (over || ends_event(only))
+    {
+        return only.clone();
     }
+    bytes.iter().for_each(|piece| held.extend_from_slice(piece));
+    let end = if over {
+        held.len()
+    } else {
+        (1..=held.len()).rev().find(|end| held.get(..*end).is_some_and(ends_event)).unwrap_or(0)
+    };
+    let rest = held.split_off(end);
+    std::mem::replace(held, rest).into()
+}
+
+fn ends_event(bytes: impl AsRef<[u8]>) -> bool {
+    let bytes = bytes.as_ref();
+    bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n")
 }
 
 // === impl Body ===

@@ -11,7 +11,7 @@ use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::exchange::{Exchange, Upstream};
 use crate::gateway::Shared;
@@ -56,6 +56,7 @@ pub(crate) struct Streamed {
     pub(crate) decoder: StreamDecoder,
     /// The rest; `None` where the stream is over already.
     pub(crate) body: Option<Incoming>,
+    /// Until when the next bytes must be here.
     pub(crate) deadline: Instant,
     pub(crate) route: Route,
     pub(crate) notes: Vec<String>,
@@ -81,7 +82,7 @@ pub(crate) async fn call(
 ) -> Result<Answer, Refusal> {
     let attempts_max = gateway.options.attempts_max.max(1);
     let mut attempts = 0;
-    let mut index = first_closed(gateway, routes);
+    let mut index = next_admitted(gateway, routes, 0).unwrap_or(0);
     let mut wait = RETRY_WAIT;
     loop {
         let route = routes.get(index).ok_or_else(no_route)?;
@@ -104,12 +105,13 @@ pub(crate) async fn call(
         if counts_for_circuit(refusal.kind) {
             route.circuit.failed(gateway.uptime());
         }
-        let next = index + 1;
-        if attempts >= attempts_max || !is_worth_another(refusal.kind, next < routes.len()) {
+        let next = next_admitted(gateway, routes, index + 1);
+        if attempts >= attempts_max || !is_worth_another(refusal.kind, next.is_some()) {
             return Err(refusal);
         }
-        debug!(provider = %route.provider, error = %refusal.message, attempts, "upstream call failed");
-        if next < routes.len() {
+        // Not the message: a provider's may quote the prompt.
+        debug!(provider = %route.provider, error = refusal.kind.spec().code, attempts, "upstream call failed");
+        if let Some(next) = next {
             index = next;
             continue;
         }
@@ -128,10 +130,11 @@ fn no_route() -> Refusal {
     Refusal::new(ErrorKind::Unavailable, message).code("no_route")
 }
 
-/// Returns the first route whose circuit is closed, else the first.
-fn first_closed(gateway: &Shared, routes: &[Route]) -> usize {
+/// Returns the first route from `from` on whose circuit lets a call through.
+fn next_admitted(gateway: &Shared, routes: &[Route], from: usize) -> Option<usize> {
     let now = gateway.uptime();
-    routes.iter().position(|route| route.circuit.is_closed(now)).unwrap_or(0)
+    let later = routes.iter().enumerate().skip(from);
+    later.into_iter().find(|(_, route)| route.circuit.admits(now)).map(|(index, _)| index)
 }
 
 const fn counts_for_circuit(kind: ErrorKind) -> bool {
@@ -153,10 +156,10 @@ async fn attempt(
         Credential::None => None,
         Credential::Key(key) => Some(key),
         Credential::Missing(reference) => {
-            let message = format!(
-                "the credential of provider `{}` is not there: {reference}\nhint: whoever runs Bowline must set it",
-                route.provider
-            );
+            // Where the operator keeps credentials is no business of applications.
+            error!(provider = %route.provider, %reference, "the credential of a provider is not there");
+            let hint = "hint: whoever runs Bowline must set it; the log says which";
+            let message = format!("the credential of provider `{}` is not there\n{hint}", route.provider);
             return Err(Refusal::new(ErrorKind::UpstreamAuth, message).code("credential_missing"));
         }
     };
@@ -254,6 +257,8 @@ pub(crate) async fn next(stream: &mut Streamed) -> Result<Option<Bytes>, Refusal
             // Trailers say nothing that is used.
             Some(Ok(frame)) => {
                 if let Ok(bytes) = frame.into_data() {
+                    // A stream may take as long as it likes, but not fall silent.
+                    stream.deadline = Instant::now() + stream.route.timeout;
                     return Ok(Some(bytes));
                 }
             }
@@ -273,12 +278,20 @@ fn timed_out(route: &Route) -> Refusal {
 // === impl Circuit ===
 
 impl Circuit {
-    fn is_closed(&self, uptime: Duration) -> bool {
-        micros(uptime) >= self.open_until_us.load(Ordering::Relaxed)
+    /// Returns whether a call may try the route. Of an open circuit whose time is over, one call may, and the others wait again.
+    fn admits(&self, uptime: Duration) -> bool {
+        let until = self.open_until_us.load(Ordering::Relaxed);
+        if until == 0 {
+            return true;
+        }
+        let again = micros(uptime + CIRCUIT_OPEN);
+        micros(uptime) >= until
+            && self.open_until_us.compare_exchange(until, again, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn succeeded(&self) {
         self.failures.store(0, Ordering::Relaxed);
+        self.open_until_us.store(0, Ordering::Relaxed);
     }
 
     fn failed(&self, uptime: Duration) {
@@ -303,12 +316,16 @@ mod tests {
         for _ in 0..CIRCUIT_FAILURES - 1 {
             circuit.failed(at);
         }
-        assert!(circuit.is_closed(at));
+        assert!(circuit.admits(at));
         circuit.succeeded();
         circuit.failed(at);
-        assert!(circuit.is_closed(at), "a success in between starts the count again");
+        assert!(circuit.admits(at), "a success in between starts the count again");
         (0..CIRCUIT_FAILURES).for_each(|_| circuit.failed(at));
-        assert!(!circuit.is_closed(at));
-        assert!(circuit.is_closed(at + CIRCUIT_OPEN));
+        assert!(!circuit.admits(at));
+        let later = at + CIRCUIT_OPEN;
+        assert!(circuit.admits(later), "one call may try");
+        assert!(!circuit.admits(later), "and only one");
+        circuit.succeeded();
+        assert!(circuit.admits(later) && circuit.admits(later));
     }
 }

@@ -7,7 +7,7 @@ use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Reply, Server, SnapshotBuilder, Upstream, sse, until};
+use crate::support::{Answer, Reply, Server, SnapshotBuilder, Upstream, sse, until, version};
 
 fn answer(text: &str) -> Value {
     json!({"id": "c", "object": "chat.completion", "created": 1, "model": "u",
@@ -248,4 +248,52 @@ async fn calls_go_on_without_the_control_role() {
     assert_eq!((got.status, error(&got, "code")), (503, json!("unavailable")), "what is not kept is not acknowledged");
     server.sink.fail(false);
     server.sink.wait(20).await;
+}
+
+#[tokio::test]
+async fn an_error_is_never_glued_onto_half_an_event() {
+    let half = format!("data: {}\n\ndata: {{\"choices\":[{{\"de", chunk("Hel"));
+    for usage in [true, false] {
+        let (server, _upstream) = server([Reply::stream([half.clone()]).broken()]).await;
+        let mut body = question(true);
+        body["stream_options"] = json!({"include_usage": usage});
+        let events = server.chat(body).await.events();
+        assert_eq!(events.len(), 2, "{events:?}");
+        let error: Value = serde_json::from_str(&events[1]).unwrap();
+        assert_eq!(error["error"]["code"], json!("upstream_unavailable"));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_may_take_longer_than_the_silence_it_is_allowed() {
+    let pieces: Vec<String> = (0..400).map(|_| format!("data: {}\n\n", chunk("word "))).collect();
+    let upstream = Upstream::start([Reply::stream(pieces.into_iter().chain(sse(&[])))]).await;
+    let snapshot = SnapshotBuilder::new().model("m", "openai", &upstream.url).timeout("m", Duration::from_millis(200));
+    let server = Server::start(snapshot).await;
+    let started = tokio::time::Instant::now();
+    let got = server.chat(question(true)).await;
+    assert!(started.elapsed() > Duration::from_millis(200), "the stream was too short to say anything");
+    assert_eq!(got.events().last().map(String::as_str), Some("[DONE]"));
+}
+
+#[tokio::test]
+async fn the_code_of_the_provider_reaches_the_application() {
+    let refused =
+        json!({"error": {"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}});
+    let (server, _upstream) = server([Reply::error(400, &refused)]).await;
+    assert_eq!(error(&server.chat(question(false)).await, "code"), json!("context_length_exceeded"));
+}
+
+#[tokio::test]
+async fn a_prompt_falls_back_to_another_endpoint_of_the_same_identity() {
+    let bad = Upstream::start([Reply::error(503, &failure("down"))]).await;
+    let good = Upstream::start([Reply::json(&answer("Hello."))]).await;
+    let mut fields = json!({});
+    fields["model"] = json!({"alias": "m", "identities": [
+        {"provider": "openai", "model": "upstream-model"}, {"provider": "openai", "model": "upstream-model"}]});
+    let stable = version("m", "openai", "Hi", fields);
+    let snapshot = SnapshotBuilder::new().model("m", "openai", &bad.url).model("other", "openai", &good.url);
+    let server = Server::start(snapshot.fallback("m", "other").prompt("p", &stable, json!([]))).await;
+    assert_eq!(server.chat(json!({"model": "prompt:p"})).await.status, 200);
+    assert_eq!((bad.seen().len(), good.seen().len()), (1, 1));
 }

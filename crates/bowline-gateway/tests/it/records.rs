@@ -149,3 +149,59 @@ async fn the_same_idempotency_key_gives_the_same_outcome() {
     let ids: Vec<_> = server.sink.outcomes().iter().map(|outcome| outcome.id).collect();
     assert!(ids[0] == ids[1] && ids[1] != ids[2]);
 }
+
+#[tokio::test]
+async fn stopping_ends_in_time_when_nobody_takes_the_records_and_counts_them() {
+    for stalled in [true, false] {
+        let upstream = Upstream::start([answer("fine")]).await;
+        let options = GatewayOptions { drain: std::time::Duration::from_millis(300), ..GatewayOptions::default() };
+        let server = Server::start_with(snapshot(&upstream), options).await;
+        if stalled {
+            server.sink.stall()
+        } else {
+            server.sink.fail(true)
+        }
+        for _ in 0..10 {
+            server.chat(ask()).await;
+        }
+        let handle = server.handle.clone();
+        let stopped = tokio::time::timeout(std::time::Duration::from_secs(10), server.stop()).await;
+        assert!(stopped.is_ok(), "shutdown waits for ever");
+        assert_eq!((handle.recorder().lost[&None], handle.recorder().waiting), (10, 0));
+    }
+}
+
+#[tokio::test]
+async fn half_an_answer_judges_nothing() {
+    let chunk = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "u",
+        "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": null}]});
+    let pieces: Vec<String> = (0..3_000).map(|_| format!("data: {chunk}\n\n")).collect();
+    let upstream = Upstream::start([Reply::stream(pieces)]).await;
+    let server = Server::start(snapshot(&upstream)).await;
+    let mut body = ask();
+    body["stream"] = json!(true);
+    let body = bytes::Bytes::from(body.to_string());
+    let mut response = server.open(Method::POST, "/v1/chat/completions", body, &[]).await;
+    http_body_util::BodyExt::frame(response.body_mut()).await.unwrap().unwrap();
+    drop(response);
+    let record = &server.sink.wait(1).await[0];
+    assert_eq!(record.checks["complete"], bowline_types::CheckResult::Unknown);
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_in_bytes() {
+    let upstream = Upstream::start([answer("fine")]).await;
+    let recorder = RecorderOptions { queue_bytes_max: 20_000, batch_max: 1, ..RecorderOptions::default() };
+    let server =
+        Server::start_with(snapshot(&upstream), GatewayOptions { recorder, ..GatewayOptions::default() }).await;
+    server.sink.stall();
+    let mut body = ask();
+    body["messages"][0]["content"] = json!("x".repeat(8_000));
+    for _ in 0..10 {
+        assert_eq!(server.chat(body.clone()).await.status, 200);
+    }
+    let lost = server.handle.recorder().lost[&None];
+    assert!((7..=9).contains(&lost), "20 kB hold two calls of 8 kB, not {}", 10 - lost);
+    server.sink.release();
+    server.sink.wait(usize::try_from(10 - lost).unwrap()).await;
+}
