@@ -53,6 +53,14 @@ tour:
     cargo build --package bowline
     cargo xtask tour --bowline target/debug/bowline
 
+# The gateway against direct calls and a bare proxy
+bench-gateway *options:
+    cargo xtask bench gateway {{options}}
+
+# Kills under traffic, and a soak among failures
+chaos *options:
+    cargo xtask chaos {{options}}
+
 # The canary engine: error rates and speed
 bench-canary *options:
     cargo run --release --package xtask -- bench canary {{options}}

@@ -30,7 +30,7 @@ Data goes to standard output, everything else to standard error.
 Environment:
   BOWLINE_CONTROL      the address of the control API, as `--control`
   BOWLINE_ADMIN_TOKEN  the admin token for that address; else the one in `.bowline/admin.token`
-  BOWLINE_ACTOR        who you are in logs; else GIT_AUTHOR_NAME, else USER
+  BOWLINE_ACTOR        who you are in logs; else GIT_AUTHOR_NAME, else the name Git knows
   BOWLINE_LOG          what is logged, such as `debug` or `bowline_gateway=trace`
   NO_COLOR             no colour";
 

@@ -36,14 +36,16 @@ pub(crate) async fn open(global: &Global) -> Result<Connection> {
     }
     match Host::open(workspace.clone(), ControlOptions::default()).await {
         Ok(host) => Ok(Connection { client: host.client(name), host: Some(host) }),
-        // Whoever holds the store serves it; where is in the workspace.
-        Err(failure) => match workspace.addresses()? {
-            Some(addresses) => Ok(Connection {
-                client: Client::network(addresses.control, name, workspace.admin_token()?),
-                host: None,
-            }),
+        // Whoever holds the store serves it; where is in the workspace. Any other failure is told as it is: what an earlier process
+        // left there may be somebody else's address by now.
+        Err(failure) if failure.is_locked() => match workspace.addresses()? {
+            Some(addresses) => {
+                let token = workspace.admin_token()?;
+                Ok(Connection { client: Client::network(addresses.control, name, token), host: None })
+            }
             None => Err(failure),
         },
+        Err(failure) => Err(failure),
     }
 }
 

@@ -6,6 +6,7 @@ mod repository;
 mod story;
 mod traffic;
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ async fn play(demo: &Demo, folder: &Path, shutdown: &CancellationToken) -> Resul
     Ok(match told? {
         Some(ending) if ending.as_told() => ExitCode::SUCCESS,
         Some(_) => ExitCode::from(EXIT_OTHER_VERDICTS),
+        None if demo.exit => ExitCode::from(EXIT_OTHER_VERDICTS),
         None => ExitCode::SUCCESS,
     })
 }
@@ -77,11 +79,11 @@ fn folder(demo: &Demo) -> Result<PathBuf> {
         Some(folder) => std::path::absolute(folder)?,
         None => std::env::temp_dir().join(format!("bowline-demo-{}", std::process::id())),
     };
-    if folder.exists() {
-        let hint = "hint: name a folder that does not exist";
-        return Err(Failure::user(format!("{} exists\n{hint}", folder.display())));
-    }
-    std::fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+    // For this user only, as the logs in it hold a key; an existing folder may be somebody else's.
+    std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|error| {
+        let hint = "hint: name a folder that does not exist yet, in one that does";
+        Failure::user(format!("could not create {}: {error}\n{hint}", folder.display()))
+    })?;
     Ok(folder)
 }
 

@@ -43,6 +43,11 @@ impl Failure {
         hints.join("\n")
     }
 
+    /// Returns whether another process holds the store.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.error.downcast_ref(), Some(bowline_store_sqlite::Error::Locked { .. }))
+    }
+
     /// Prints the failure to standard error and returns the exit code.
     #[expect(clippy::print_stderr, reason = "the one place where failures are told")]
     pub(crate) fn report(&self) -> ExitCode {
@@ -82,7 +87,12 @@ impl From<bowline_server::Error> for Failure {
 
 impl From<bowline_store_sqlite::Error> for Failure {
     fn from(error: bowline_store_sqlite::Error) -> Self {
-        Self { internal: false, error: error.into() }
+        use bowline_store_sqlite::Error::{Exists, File, Locked, Store, Unsound};
+        let internal = match &error {
+            Locked { .. } | Exists { .. } | Unsound { .. } | File { .. } => false,
+            Store(_) => true,
+        };
+        Self { internal, error: error.into() }
     }
 }
 

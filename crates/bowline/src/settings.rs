@@ -15,10 +15,16 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns who is typing, for logs of the registry: `BOWLINE_ACTOR`, else `GIT_AUTHOR_NAME`, else the user.
+/// Returns who is typing, for logs of the registry: `BOWLINE_ACTOR`, else `GIT_AUTHOR_NAME`, else the name that Git knows, else the
+/// user.
 pub(crate) fn actor() -> String {
-    let named = variable("BOWLINE_ACTOR").or_else(|| variable("GIT_AUTHOR_NAME"));
+    let named = variable("BOWLINE_ACTOR").or_else(|| variable("GIT_AUTHOR_NAME")).or_else(git_user);
     named.or_else(|| variable("USER")).unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn git_user() -> Option<String> {
+    let output = std::process::Command::new("git").args(["config", "user.name"]).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Starts the log on standard error: `BOWLINE_LOG`, else warnings, else what `--verbose` asks for.

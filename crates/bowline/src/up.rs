@@ -30,6 +30,8 @@ use crate::workspace::{Addresses, Workspace};
 
 /// The environment that is served from the working tree.
 const DEV: &str = "dev";
+/// How long shutdown waits for the control API.
+const CONTROL_DRAIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// The name of the key that is made the first time.
 const FIRST_KEY: &str = "first";
 
@@ -49,6 +51,8 @@ pub(crate) async fn run(global: &Global, up: &Up) -> Result<ExitCode> {
     };
     let workspace = Workspace::open(&loaded.folder)?;
     let host = Host::open(workspace.clone(), ControlOptions::default()).await?;
+    // What a killed process left there is wrong from now on.
+    workspace.addresses_remove();
     let client = host.client(project.name.clone());
     settle(&client, &loaded, project).await?;
     let key = first_key(&client, project).await?;
@@ -84,7 +88,9 @@ pub(crate) async fn run(global: &Global, up: &Up) -> Result<ExitCode> {
     tasks.wait().await;
     control_stop.cancel();
     background.close();
-    background.wait().await;
+    if tokio::time::timeout(CONTROL_DRAIN, background.wait()).await.is_err() {
+        warn!("connections of the control API were cut off");
+    }
     workspace.addresses_remove();
     host.close().await;
     Ok(ExitCode::SUCCESS)
@@ -116,7 +122,7 @@ pub(crate) async fn settle(client: &Client, loaded: &Loaded, project: &Project) 
 }
 
 /// Releases the working tree to `dev`; nothing where the project declares no such environment.
-pub(crate) async fn release_worktree(client: &Client, loaded: &Loaded) -> Result<()> {
+async fn release_worktree(client: &Client, loaded: &Loaded) -> Result<()> {
     let project = loaded.project()?;
     let dev = EnvironmentName::new(DEV).map_err(anyhow::Error::from)?;
     if !project.environments.contains_key(&dev) {

@@ -99,8 +99,11 @@ async fn keyed<T>(client: &Client, run: &cli::Run, work: impl AsyncFnOnce(&str) 
     };
     let made: KeyResponse = client.post("/keys", &request).await?;
     let result = work(&made.key).await;
-    let _revoked: KeyRevoked = client.delete(&format!("/keys/{}", made.record.id)).await?;
-    result
+    let revoked = client.delete::<KeyRevoked>(&format!("/keys/{}", made.record.id)).await;
+    // What went wrong first is what is told.
+    let done = result?;
+    revoked?;
+    Ok(done)
 }
 
 fn tell(answered: &Answered) -> Result<()> {

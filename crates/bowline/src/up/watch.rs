@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bowline_prompt::CheckReport;
+use bowline_prompt::{CheckReport, Project};
 use bowline_server::Client;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
@@ -12,8 +12,10 @@ use crate::findings;
 use crate::output::note;
 use crate::project::{self, FolderSource};
 use crate::style::Style;
-use crate::up::release_worktree;
+use crate::up::settle;
 
+/// What of the folder of a project is watched.
+const PARTS: [&str; 3] = [Project::FILE, "prompts", "evals"];
 /// How long the folder must be quiet before it is read: an editor writes a file in several steps.
 const QUIET: Duration = Duration::from_millis(60);
 /// The longest wait for quiet, so that a folder that never rests is read too.
@@ -25,8 +27,11 @@ pub(crate) async fn run(folder: PathBuf, client: Client, shutdown: CancellationT
     let (sender, mut changes) = mpsc::channel(1);
     let root = folder.clone();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let relevant = event
-            .is_ok_and(|event| event.paths.iter().any(|path| is_of_project(&root, path)) && !event.kind.is_access());
+        // Where events were lost, or went wrong, reading once more is the safe answer.
+        let relevant = event.map_or(true, |event| {
+            let touched = event.paths.iter().any(|path| is_of_project(&root, path));
+            event.need_rescan() || (touched && !event.kind.is_access())
+        });
         if relevant {
             // A full channel says already that something changed.
             let _ = sender.try_send(());
@@ -50,23 +55,27 @@ pub(crate) async fn run(folder: PathBuf, client: Client, shutdown: CancellationT
     }
 }
 
-/// Whether a path may hold a part of the project: nothing that Git or Bowline keeps for itself.
+/// Whether a path is one that the check of a project reads. Anything else, such as a log in the same folder, is no edit.
 fn is_of_project(root: &Path, path: &Path) -> bool {
-    let Ok(inside) = path.strip_prefix(root) else { return false };
-    !inside.components().any(|component| matches!(component.as_os_str().to_str(), Some(".git" | ".bowline" | "target")))
+    let first = path.strip_prefix(root).ok().and_then(|inside| inside.components().next());
+    first.is_some_and(|first| PARTS.iter().any(|part| first.as_os_str() == *part))
 }
 
 async fn reload(folder: &Path, client: &Client) {
-    let loaded = match project::load(Some(folder)) {
-        Ok(loaded) => loaded,
-        Err(failure) => return note(format!("error: {}\nThe last good versions stay live.", failure.message())),
+    let root = folder.to_owned();
+    // Reading files and asking Git is work for a thread that serves nobody.
+    let loaded = match tokio::task::spawn_blocking(move || project::load(Some(&root))).await {
+        Ok(Ok(loaded)) => loaded,
+        Ok(Err(failure)) => return note(format!("error: {}\nThe last good versions stay live.", failure.message())),
+        Err(error) => return warn!(%error, "the working tree could not be read"),
     };
     if loaded.report.has_errors() {
         report(folder, &loaded.report);
         return note("The last good versions stay live.");
     }
-    match release_worktree(client, &loaded).await {
-        Ok(()) => info!("the working tree is live in dev"),
+    let Ok(project) = loaded.project() else { return };
+    match settle(client, &loaded, project).await {
+        Ok(()) => info!("the working tree was taken over"),
         Err(failure) => note(format!("error: {}\nThe last good versions stay live.", failure.message())),
     }
 }

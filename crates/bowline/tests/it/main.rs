@@ -8,5 +8,6 @@ mod project;
 mod prompt;
 mod serving;
 mod soak;
+mod stability;
 mod up;
 mod upstream;
