@@ -100,7 +100,8 @@ pub struct Target {
     /// The upstream's own name of the model.
     #[schemars(length(min = 1))]
     pub model: String,
-    /// How long one attempt may take until its last byte. Default: 60s. No part of a version.
+    /// How long one attempt may take: a whole answer until its last byte, a stream from one piece to the next. Default: 60s.
+    /// No part of a version.
     #[serde(default = "Target::default_timeout", with = "bowline_types::duration_text")]
     #[schemars(schema_with = "duration")]
     pub timeout: Duration,

@@ -92,7 +92,8 @@ pub struct Target {
     pub provider: ProviderName,
     /// The provider's own name of the model.
     pub model: String,
-    /// How long one attempt may take until its last byte, in microseconds on the wire.
+    /// How long one attempt may take: a whole answer until its last byte, a stream from one piece to the next. Microseconds in
+    /// JSON.
     #[serde(with = "micros")]
     pub timeout: Duration,
 }
