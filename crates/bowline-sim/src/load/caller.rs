@@ -66,17 +66,26 @@ impl Caller {
         while !stop.is_cancelled()
             && let Some((number, due)) = self.plan.next()
         {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep_until(due) => {}
-            }
-            if self.call(number, due).await == Err(Failure::Connect) {
+            let since = match due {
+                // Late, as the calls before took too long: that wait counts.
+                Some(due) if due <= Instant::now() => due,
+                Some(due) => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = sleep_until(due) => {}
+                    }
+                    // The timer, which counts in milliseconds, is no wait for the gateway.
+                    Instant::now()
+                }
+                None => Instant::now(),
+            };
+            if self.call(number, since).await == Err(Failure::Connect) {
                 sleep(BACK_OFF).await;
             }
         }
     }
 
-    async fn call(&mut self, number: u64, due: Instant) -> Result<(), Failure> {
+    async fn call(&mut self, number: u64, since: Instant) -> Result<(), Failure> {
         let plan = Arc::clone(&self.plan);
         let seed = Seed::new(plan.seed);
         let mut case = None;
@@ -94,7 +103,7 @@ impl Caller {
         if let Ok(unit) = HeaderValue::from_str(&unit) {
             request.headers_mut().insert(HeaderName::from_static("x-bowline-unit"), unit);
         }
-        let answer = match self.exchange(request, due).await {
+        let answer = match self.exchange(request, since).await {
             Ok(answer) => answer,
             Err(Lost { code, failure }) => {
                 self.totals.failed(code.to_owned());
@@ -170,14 +179,12 @@ async fn read(connection: &mut Connection, request: Request<Full<Bytes>>, since:
 // === impl Plan ===
 
 impl Plan {
-    /// Returns the number of the next call and when it is due, unless a limit is reached.
-    fn next(&self) -> Option<(u64, Instant)> {
+    /// Returns the number of the next call and when it is due, `None` for at once, unless a limit is reached.
+    fn next(&self) -> Option<(u64, Option<Instant>)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let due = match self.rate {
-            None => Instant::now(),
-            Some(rate) => self.started + seconds(number, rate),
-        };
-        let late = self.limit.duration.is_some_and(|duration| due >= self.started + duration);
+        let due = self.rate.map(|rate| self.started + seconds(number, rate));
+        let end = self.limit.duration.map(|duration| self.started + duration);
+        let late = end.is_some_and(|end| due.unwrap_or_else(Instant::now) >= end);
         let last = self.limit.calls.is_some_and(|calls| number >= calls);
         (!late && !last).then_some((number, due))
     }
