@@ -32,6 +32,9 @@ pub struct RecorderOptions {
     pub queue_bytes_max: usize,
     /// The most records in one batch. Default: 512.
     pub batch_max: usize,
+    /// How long a batch that is not full waits for more: a batch is a transaction, and one for each record is most of what a
+    /// record costs. Default: 20 ms.
+    pub batch_wait: Duration,
     /// The wait before a failed batch is sent again, doubling up to 32 times that. Default: 50 ms.
     pub retry_wait: Duration,
 }
@@ -62,6 +65,7 @@ impl Default for RecorderOptions {
             queue_max: 65_536,
             queue_bytes_max: 256 * 1024 * 1024,
             batch_max: 512,
+            batch_wait: Duration::from_millis(20),
             retry_wait: Duration::from_millis(50),
         }
     }

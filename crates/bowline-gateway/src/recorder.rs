@@ -186,16 +186,26 @@ impl Worker {
 
     /// Delivers what comes; returns once it was told to stop and nothing waits.
     async fn work(&mut self, shutdown: &CancellationToken) {
-        let mut batch = Vec::with_capacity(self.options.batch_max);
+        let batch_max = self.options.batch_max.max(1);
+        let mut batch = Vec::with_capacity(batch_max);
         let mut interval = tokio::time::interval(LOSS_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut open = true;
         while open {
             tokio::select! {
                 biased;
-                taken = self.queue.recv_many(&mut batch, self.options.batch_max.max(1)) => open = taken > 0,
+                taken = self.queue.recv_many(&mut batch, batch_max) => open = taken > 0,
                 () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
                 _ = interval.tick() => {}
+            }
+            if !batch.is_empty() && batch.len() < batch_max {
+                self.in_hand = batch.iter().map(Finished::arm).collect();
+                tokio::time::sleep(self.options.batch_wait).await;
+                while batch.len() < batch_max
+                    && let Ok(finished) = self.queue.try_recv()
+                {
+                    batch.push(finished);
+                }
             }
             let waiting = self.shared.waiting.load(Ordering::Relaxed);
             self.metrics.record_queue_depth_set(usize::try_from(waiting).unwrap_or(usize::MAX));

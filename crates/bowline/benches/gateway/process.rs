@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 /// How long a process may take until it serves.
 const START: Duration = Duration::from_secs(20);
+/// How often is looked whether it does.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 /// The unit of processor time in `/proc`: `USER_HZ` is 100 on every machine that Linux runs on today.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
@@ -60,16 +62,25 @@ impl Process {
 
     /// Waits until it says where it serves.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
+        let [address] = self.addresses()?;
+        Ok(address)
+    }
+
+    /// Waits until it says where it serves, in the order in which it says so.
+    pub(crate) fn addresses<const N: usize>(&self) -> Result<[SocketAddr; N]> {
         let deadline = Instant::now() + START;
         loop {
             let said = fs::read_to_string(&self.out).unwrap_or_default();
-            if let Some(address) = said.split_whitespace().find_map(|word| word.strip_prefix("http://")) {
-                return Ok(address.trim_end_matches("/v1").parse()?);
+            let words = said.split_whitespace().filter_map(|word| word.strip_prefix("http://"));
+            let addresses = words.filter_map(|word| word.trim_end_matches("/v1").parse().ok()).collect::<Vec<_>>();
+            if let Ok(addresses) = addresses.try_into() {
+                return Ok(addresses);
             }
             if Instant::now() > deadline {
-                bail!("{} does not serve", self.out.display());
+                let log = fs::read_to_string(self.out.with_extension("log")).unwrap_or_default();
+                bail!("{} says too little; its log:\n{log}", self.out.display());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 
@@ -90,11 +101,11 @@ impl Process {
 
     /// Waits until it has nothing left to do, such as records to write, and returns its processor time.
     pub(crate) async fn rest(&self) -> Result<Duration> {
-        const LOOK_EVERY: Duration = Duration::from_millis(100);
+        const PAUSE: Duration = Duration::from_millis(100);
         const PATIENCE: u32 = 20;
         let mut cpu = self.usage()?.cpu;
         for _ in 0..PATIENCE {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(PAUSE).await;
             let before = std::mem::replace(&mut cpu, self.usage()?.cpu);
             if before == cpu {
                 break;
@@ -127,7 +138,7 @@ pub(crate) fn wait_until_ready(address: SocketAddr) -> Result<()> {
         if is_ready(address).unwrap_or(false) {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_micros(500));
+        std::thread::sleep(LOOK_EVERY);
     }
     bail!("the gateway is not ready in time")
 }

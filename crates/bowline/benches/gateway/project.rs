@@ -1,5 +1,5 @@
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -103,17 +103,17 @@ impl Project {
 
     /// Starts a gateway and returns how long it took until it was ready.
     pub(crate) fn start(&self) -> Result<(Duration, Process)> {
-        let [gateway, control] = [free_address()?, free_address()?];
         let started = Instant::now();
-        let process = self.spawn(gateway, control)?;
+        let process = self.spawn()?;
+        let [gateway, _] = process.addresses()?;
         wait_until_ready(gateway)?;
         Ok((started.elapsed(), process))
     }
 
     /// Starts the gateway that is measured.
     pub(crate) async fn up(&self) -> Result<Up> {
-        let [gateway, control] = [free_address()?, free_address()?];
-        let process = self.spawn(gateway, control)?;
+        let process = self.spawn()?;
+        let [gateway, control] = process.addresses()?;
         wait_until_ready(gateway)?;
         process.rest().await?;
         let token =
@@ -152,9 +152,9 @@ impl Project {
         ])
     }
 
-    fn spawn(&self, gateway: SocketAddr, control: SocketAddr) -> Result<Process> {
-        let (folder, gateway, control) = (self.folder().to_string_lossy(), gateway.to_string(), control.to_string());
-        let arguments = ["up", &folder, "--listen", &gateway, "--control-listen", &control];
+    fn spawn(&self) -> Result<Process> {
+        let folder = self.folder().to_string_lossy();
+        let arguments = ["up", &folder, "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"];
         Process::bowline(self.folder(), "up", &arguments)
     }
 
@@ -183,11 +183,6 @@ fn run(command: &mut Command) -> Result<()> {
     let output = command.output()?;
     ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-/// Returns an address of which nobody took the port a moment ago.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// Returns the body that the gateway would send upstream for a call.

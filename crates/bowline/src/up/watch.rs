@@ -41,7 +41,7 @@ pub(crate) async fn run(folder: PathBuf, client: Client, shutdown: CancellationT
         Ok(watcher) => watcher,
         Err(error) => return warn!(%error, "the working tree cannot be watched; restart after edits"),
     };
-    if let Err(error) = watcher.watch(&folder, RecursiveMode::Recursive) {
+    if let Err(error) = watch(&mut watcher, &folder) {
         return warn!(%error, "the working tree cannot be watched; restart after edits");
     }
     loop {
@@ -51,8 +51,19 @@ pub(crate) async fn run(folder: PathBuf, client: Client, shutdown: CancellationT
         }
         let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {} };
         drop(tokio::time::timeout(QUIET_MAX, quiet).await);
+        // Before it is read, so that no edit falls between: a folder may be new.
+        if let Err(error) = watch(&mut watcher, &folder) {
+            warn!(%error, "the working tree cannot be watched; restart after edits");
+        }
         reload(&folder, &client).await;
     }
+}
+
+/// Watches what a project is made of, and not the store in the same folder, which is written to all the time.
+fn watch(watcher: &mut impl Watcher, folder: &Path) -> notify::Result<()> {
+    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    let mut folders = PARTS.iter().map(|part| folder.join(part)).filter(|path| path.is_dir());
+    folders.try_for_each(|path| watcher.watch(&path, RecursiveMode::Recursive))
 }
 
 /// Whether a path is one that the check of a project reads. Anything else, such as a log in the same folder, is no edit.
