@@ -5,7 +5,7 @@ use crate::workspace::{Crate, Workspace};
 type Row = (&'static str, &'static [&'static str]);
 
 /// What each crate may see: `types → pure domains → traits they own → adapters → surfaces → binary`.
-const EDGES: [Row; 15] = [
+const EDGES: [Row; 16] = [
     ("bowline-types", &[]),
     ("bowline-canary", &["bowline-types"]),
     ("bowline-chat", &["bowline-types"]),
@@ -16,6 +16,8 @@ const EDGES: [Row; 15] = [
     ("bowline-store-sqlite", &["bowline-types", "bowline-store"]),
     ("bowline-registry", &["bowline-types", "bowline-canary", "bowline-prompt", "bowline-store"]),
     ("bowline-telemetry", &["bowline-types", "bowline-store"]),
+    // Assertions judge with the success contract's own expressions and refusals, and the gate with the rollout's own statistics.
+    ("bowline-eval", &["bowline-types", "bowline-canary", "bowline-prompt", "bowline-telemetry"]),
     ("bowline-sim", &["bowline-types", "bowline-chat", "bowline-providers"]),
     (
         "bowline-gateway",
@@ -43,7 +45,7 @@ const EDGES: [Row; 15] = [
     ),
     ("bowline-testkit", &["bowline-types"]),
     ("bowline", EVERY_CRATE),
-    ("xtask", &["bowline-types", "bowline-canary", "bowline-prompt", "bowline-providers"]),
+    ("xtask", &["bowline-types", "bowline-canary", "bowline-eval", "bowline-prompt", "bowline-providers"]),
 ];
 
 /// Only the binary names every crate.
@@ -57,6 +59,7 @@ const EVERY_CRATE: &[&str] = &[
     "bowline-store-sqlite",
     "bowline-registry",
     "bowline-telemetry",
+    "bowline-eval",
     "bowline-sim",
     "bowline-gateway",
     "bowline-server",
