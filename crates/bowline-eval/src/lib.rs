@@ -9,7 +9,9 @@
 mod assertion;
 mod subject;
 mod suite;
+mod vars;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
 pub use subject::{Answer, Ask, AskMessage, Grade, Score, Subject, ToolCall};
 pub use suite::{Case, Dataset, Model, Prompt, Suite, Thresholds};
+pub use vars::Vars;

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bowline_types::{Digest, PromptName};
 use serde_json::{Map, Value};
 
 use crate::assertion::AssertionNode;
+use crate::vars::Vars;
 
 /// A suite, read and checked: `evals/NAME.yaml`, in promptfoo's format.
 ///
@@ -63,6 +65,8 @@ pub struct Model {
 }
 
 /// One case: variables, and what the answer to them must be.
+///
+/// A suite may have 100,000 of them: what cases have in common they share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// Stable while description, variables and position among equals stay: what results are matched by across runs and versions.
@@ -70,19 +74,19 @@ pub struct Case {
     /// What reports call it.
     pub description: Option<String>,
     /// The variables.
-    pub vars: Map<String, Value>,
+    pub vars: Vars,
     /// What must hold.
-    pub assertions: Vec<AssertionNode>,
+    pub assertions: Arc<[AssertionNode]>,
     /// The least weighted mean of scores with which the case passes; `None` where every assertion must pass.
     pub threshold: Option<f64>,
     /// Whether the gate fails when this case does (`metadata.must_pass: true`).
     pub must_pass: bool,
     /// Free labels, which `--filter` sees.
-    pub metadata: Map<String, Value>,
+    pub metadata: Arc<Map<String, Value>>,
     /// How often it is called; 1 or more. Repeats are one cluster to the statistics.
     pub repeat: u32,
     /// Text before and after the rendered prompt, and other `options` of the case.
-    pub options: Map<String, Value>,
+    pub options: Arc<Map<String, Value>>,
 }
 
 /// What a suite as a whole must reach, under `bowline:` of its file.
