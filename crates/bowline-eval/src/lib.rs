@@ -9,6 +9,7 @@
 mod assertion;
 mod subject;
 mod suite;
+pub mod template;
 mod vars;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
