@@ -1,7 +1,14 @@
+mod expected;
+mod known;
+mod read;
+
 use std::sync::Arc;
 
 use bowline_prompt::Span;
 use serde_json::{Map, Value};
+
+pub(crate) use expected::{CellError, read_expected};
+pub(crate) use read::{read_assertions, read_file_value, read_text_or_file};
 
 /// An entry of `assert`: one assertion, or a set of them; cases share those that are equal.
 #[derive(Clone, Debug, PartialEq)]

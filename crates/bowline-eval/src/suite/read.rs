@@ -1,0 +1,449 @@
+//! Reads the file of a suite from its root.
+
+use std::collections::BTreeMap;
+
+use bowline_prompt::yaml::{self, Node, Value as NodeValue};
+use bowline_prompt::{Diagnostic, Diagnostics, Position, Source, Span};
+use serde::Deserialize;
+
+use super::cases::Cases;
+use super::context::Context;
+use super::dataset::read_dataset;
+use super::draft::{Draft, read_draft};
+use super::files::{At, SCHEME, folder, is_code};
+use super::models::read_models;
+use super::prompts::read_prompts;
+use super::refuse::{ENVIRONMENT, unknown_key, unsupported, user_code, wrong_type};
+use super::{Model, Prompt, REPEAT_MAX, RunOptions, Suite, Thresholds, resolve};
+
+const KEYS: [&str; 13] = [
+    "description",
+    "prompts",
+    "providers",
+    "targets",
+    "tests",
+    "defaultTest",
+    "scenarios",
+    "evaluateOptions",
+    "commandLineOptions",
+    "assertionTemplates",
+    "tags",
+    "metadata",
+    "bowline",
+];
+/// What promptfoo's own command does with a run, and Bowline's does by its flags.
+const UNUSED: [&str; 4] = ["outputPath", "sharing", "writeLatestResults", "$schema"];
+/// Options of a run that only say what promptfoo's terminal shows.
+const UNUSED_OPTIONS: [&str; 13] = [
+    "showProgressBar",
+    "interactiveProviders",
+    "silent",
+    "verbose",
+    "table",
+    "share",
+    "noShare",
+    "progressBar",
+    "write",
+    "watch",
+    "output",
+    "tableCellMaxLength",
+    "description",
+];
+/// How many calls may run at once.
+const CONCURRENCY_MAX: u32 = 10_000;
+/// How many entries of test lists may nest in files.
+const SCENARIO_CASES_MAX: usize = 100_000;
+
+impl Suite {
+    /// Reads the suite in `file` and everything it refers to.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place: what is no suite, what is missing, what Bowline does not know, and what promptfoo
+    /// has and Bowline has not. Nothing that a suite asks for is skipped.
+    pub fn read(source: &dyn Source, file: &str) -> Result<Self, Diagnostics> {
+        let mut context = Context::new(source, file);
+        let read = root(&mut context, file);
+        let (files, found) = context.finish(file);
+        match read {
+            Some(mut suite) if !found.has_errors() => {
+                (suite.digest, suite.datasets) = files.finish();
+                suite.warnings = found;
+                Ok(suite)
+            }
+            _ => Err(found),
+        }
+    }
+}
+
+fn root(context: &mut Context<'_>, file: &str) -> Option<Suite> {
+    let start = Position::new(1, 1);
+    let nowhere = At { file, span: Span::new(start, start) };
+    let root = match context.files.text(file, nowhere).and_then(|text| yaml::parse(file, &text, 0)) {
+        Ok(root) => root,
+        Err(mut error) => {
+            if error.code == "missing-file" {
+                error = Diagnostic::error("missing-file", file, format!("`{file}` does not exist"));
+            }
+            context.push(error);
+            return None;
+        }
+    };
+    if !root.is_mapping() {
+        let error = wrong_type(At { file, span: root.span }, "a suite", "a mapping", root.kind());
+        context.push(error.hint("start it with `prompts:` and `tests:`"));
+        return None;
+    }
+    let root = context.take(resolve::resolve(file, root))?;
+    environment(context, file, &root);
+    keys(context, file, &root);
+    let thresholds = root.get("bowline").map(|node| thresholds(context, file, node)).unwrap_or_default();
+    let (run, repeat) = run_options(context, file, &root);
+    let prompts = read_prompts(context, file, root.get("prompts"), &root);
+    let models = match (root.get("providers"), root.get("targets")) {
+        (Some(_), Some(targets)) => {
+            let at = At { file, span: targets.span };
+            context.push(at.error("value", "`providers` and `targets` mean the same; one of them says it"));
+            Vec::new()
+        }
+        (Some(node), None) | (None, Some(node)) => read_models(context, file, node, &prompts),
+        (None, None) => {
+            if prompts.iter().any(|prompt| matches!(prompt.prompt, Prompt::Inline { .. })) {
+                let at = At { file, span: Span::new(root.span.start, root.span.start) };
+                let error = at.error("missing-field", "the key `providers` is missing");
+                context.push(
+                    error.hint("a prompt that stands in the suite needs models; one of the project brings its own"),
+                );
+            }
+            Vec::new()
+        }
+    };
+    let default = default_test(context, file, root.get("defaultTest"));
+    let mut cases = Cases::new(&prompts, &models, repeat, default);
+    tests(context, &mut cases, file, &root);
+    let cases = cases.into_cases();
+    Some(Suite {
+        file: file.to_owned(),
+        description: context.text(file, &root, "description"),
+        prompts: prompts.into_iter().map(|named| named.prompt).collect(),
+        models,
+        cases,
+        thresholds,
+        run,
+        tags: tags(context, file, &root),
+        // Known once everything is read.
+        digest: bowline_types::Digest::of(&[]),
+        datasets: Vec::new(),
+        warnings: Diagnostics::new(),
+    })
+}
+
+/// Templates in the file itself would see the environment in promptfoo.
+fn environment(context: &mut Context<'_>, file: &str, node: &Node) {
+    if let Some(text) = node.as_str()
+        && let Some((_, inside)) = text.split_once("{{")
+        && inside.trim_start().strip_prefix("env").is_some_and(|rest| rest.starts_with(['.', '[']))
+    {
+        let error = At { file, span: node.span }.error(ENVIRONMENT, "a suite does not see the environment (`env`)");
+        context.push(error.hint("keys and endpoints belong into bowline.yaml, other values into `vars`"));
+    }
+    for (_, value) in node.entries() {
+        environment(context, file, value);
+    }
+    for item in node.items() {
+        environment(context, file, item);
+    }
+}
+
+fn keys(context: &mut Context<'_>, file: &str, root: &Node) {
+    for (key, value) in root.entries() {
+        let at = At { file, span: key.span };
+        let is_empty =
+            value.is_null() || (value.entries().is_empty() && value.items().is_empty() && value.as_str().is_none());
+        match key.text.as_str() {
+            known if KEYS.contains(&known) => {}
+            unused if UNUSED.contains(&unused) => {
+                let message = format!("`{unused}` is not used");
+                let warning = Diagnostic::warning("unused", file, message).at(key.span);
+                context.push(warning.hint("say on the command line which reports are written"));
+            }
+            "env" if is_empty => {}
+            "env" => {
+                let warning = Diagnostic::warning("unused", file, "`env` is not used").at(key.span);
+                context.push(warning.hint("keys and endpoints belong to the providers in bowline.yaml"));
+            }
+            "extensions" | "nunjucksFilters" if is_empty => {}
+            "extensions" | "nunjucksFilters" => context.push(user_code(at, format!("`{}`", key.text))),
+            "redteam" | "derivedMetrics" | "tracing" => context.push(unsupported(at, format!("`{}`", key.text))),
+            // Places for anchors and `$ref`.
+            own if own.starts_with("x-") || own.starts_with('.') => {}
+            other => context.push(unknown_key(at, other, &KEYS)),
+        }
+    }
+}
+
+/// The limits under `bowline:`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Limits {
+    pass_rate: Option<f64>,
+    metrics: BTreeMap<String, f64>,
+    cost_usd_mean_max: Option<f64>,
+    latency_ms_p95_max: Option<f64>,
+}
+
+fn thresholds(context: &mut Context<'_>, file: &str, node: &Node) -> Thresholds {
+    let Some(limits) = context.take(yaml::decode::<Limits>(file, node)) else { return Thresholds::default() };
+    let mut check = |path: &[&str], value: Option<f64>, max: f64, range: &str| {
+        if value.is_some_and(|value| !(0.0..=max).contains(&value)) {
+            let span = node.at(path).map_or(node.span, |node| node.span);
+            let name = path.join(".");
+            context.push(At { file, span }.error("value", format!("`{name}` is {range}")));
+        }
+    };
+    let share = "a share from 0 to 1";
+    check(&["pass_rate"], limits.pass_rate, 1.0, share);
+    for (name, value) in &limits.metrics {
+        check(&["metrics", name], Some(*value), 1.0, share);
+    }
+    check(&["cost_usd_mean_max"], limits.cost_usd_mean_max, f64::MAX, "0 or more, in USD");
+    check(&["latency_ms_p95_max"], limits.latency_ms_p95_max, f64::MAX, "0 or more, in milliseconds");
+    Thresholds {
+        pass_rate: limits.pass_rate,
+        metrics: limits.metrics,
+        cost_usd_mean_max: limits.cost_usd_mean_max,
+        latency_ms_p95_max: limits.latency_ms_p95_max,
+    }
+}
+
+/// Reads `evaluateOptions`, and `commandLineOptions` below them; the second value is how often each case is called.
+fn run_options(context: &mut Context<'_>, file: &str, root: &Node) -> (RunOptions, u32) {
+    let mut run = RunOptions::default();
+    let mut repeat = 1;
+    for section in ["commandLineOptions", "evaluateOptions"] {
+        let Some(node) = root.get(section).filter(|node| !node.is_null()) else { continue };
+        if !node.is_mapping() {
+            context.push(wrong_type(At { file, span: node.span }, &format!("`{section}`"), "a mapping", node.kind()));
+            continue;
+        }
+        for (key, value) in node.entries() {
+            let at = At { file, span: key.span };
+            match key.text.as_str() {
+                "maxConcurrency" => {
+                    run.concurrency_max = context.count(file, node, "maxConcurrency", 1..=CONCURRENCY_MAX);
+                }
+                "repeat" => repeat = context.count(file, node, "repeat", 1..=REPEAT_MAX).unwrap_or(1),
+                "delay" => run.delay_ms = context.count(file, node, "delay", 0..=u32::MAX).map_or(0, u64::from),
+                "timeoutMs" => {
+                    run.timeout_ms =
+                        context.count(file, node, "timeoutMs", 0..=u32::MAX).map(u64::from).filter(|ms| *ms > 0);
+                }
+                "maxEvalTimeMs" => {
+                    let most = context.count(file, node, "maxEvalTimeMs", 0..=u32::MAX);
+                    run.time_ms_max = most.map(u64::from).filter(|ms| *ms > 0);
+                }
+                "cache" => run.cache = context.flag(file, node, "cache"),
+                "generateSuggestions" if matches!(value.value, NodeValue::Bool(false)) => {}
+                unused if UNUSED_OPTIONS.contains(&unused) => {}
+                other if is_option(other) => context.push(unsupported(at, format!("`{other}` of `{section}`"))),
+                other => {
+                    let known = ["maxConcurrency", "repeat", "delay", "timeoutMs", "maxEvalTimeMs", "cache"];
+                    context.push(unknown_key(at, other, &known));
+                }
+            }
+        }
+    }
+    (run, repeat)
+}
+
+/// Options of promptfoo's command that would change what is tested (0.121.20, read 2026-11-25).
+fn is_option(name: &str) -> bool {
+    const OPTIONS: [&str; 15] = [
+        "assertions",
+        "config",
+        "envPath",
+        "extension",
+        "generateSuggestions",
+        "grader",
+        "modelOutputs",
+        "promptPrefix",
+        "promptSuffix",
+        "prompts",
+        "providers",
+        "retryErrors",
+        "suggestionsCount",
+        "tests",
+        "vars",
+    ];
+    OPTIONS.contains(&name) || name.starts_with("filter") || name == "var"
+}
+
+fn tags(context: &mut Context<'_>, file: &str, root: &Node) -> BTreeMap<String, String> {
+    let Some(node) = root.get("tags").filter(|node| !node.is_null()) else { return BTreeMap::new() };
+    context.take(yaml::decode(file, node)).unwrap_or_default()
+}
+
+/// Reads `defaultTest`, which may stand in a file of its own.
+fn default_test(context: &mut Context<'_>, file: &str, node: Option<&Node>) -> Draft {
+    let Some(node) = node.filter(|node| !node.is_null()) else { return Draft::default() };
+    let (path, node) = match entry_of(context, file, node) {
+        Some(Entry::Here) => (file.to_owned(), node.clone()),
+        Some(Entry::File(path, inner)) => (path, inner),
+        None => return Draft::default(),
+    };
+    if let Some((key, _)) = node.entry("description") {
+        let error = At { file: &path, span: key.span }.error("value", "the default of cases has no `description`");
+        context.push(error.hint("a comment says it as well"));
+    }
+    read_draft(context, &path, &node, None).unwrap_or_default()
+}
+
+/// Where an entry stands.
+enum Entry {
+    Here,
+    File(String, Node),
+}
+
+/// Returns where an entry stands that may be a reference to a file.
+fn entry_of(context: &mut Context<'_>, file: &str, node: &Node) -> Option<Entry> {
+    let Some(reference) = node.as_str().filter(|text| text.starts_with(SCHEME)) else { return Some(Entry::Here) };
+    let at = At { file, span: node.span };
+    if is_code(reference) {
+        context.push(user_code(at, "a test made by a script"));
+        return None;
+    }
+    let path = super::files::join(folder(file), reference, at);
+    let path = context.take(path)?;
+    let inner = context.files.node(&path, at);
+    context.take(inner).map(|inner| Entry::File(path, inner))
+}
+
+fn tests(context: &mut Context<'_>, cases: &mut Cases<'_>, file: &str, root: &Node) {
+    let tests = root.get("tests").filter(|node| !node.is_null());
+    match tests.map(|node| (&node.value, node)) {
+        None => {}
+        Some((NodeValue::Sequence(items), _)) => {
+            for item in items {
+                entry(context, cases, file, item);
+            }
+        }
+        Some((NodeValue::String(_) | NodeValue::Mapping(_), node)) => entry(context, cases, file, node),
+        Some((_, node)) => {
+            let at = At { file, span: node.span };
+            context.push(wrong_type(at, "`tests`", "a list of tests, or the file of a dataset", node.kind()));
+        }
+    }
+    let scenarios = root.get("scenarios").filter(|node| !node.is_null());
+    for node in scenarios.map(Node::items).unwrap_or_default() {
+        scenario(context, cases, file, node);
+    }
+    if let Some(node) = scenarios.filter(|node| !matches!(node.value, NodeValue::Sequence(_))) {
+        context.push(wrong_type(At { file, span: node.span }, "`scenarios`", "a list", node.kind()));
+    }
+    if tests.is_none_or(|node| node.items().is_empty() && node.as_str().is_none())
+        && scenarios.is_none()
+        && cases.len() == 0
+    {
+        // A suite without tests calls each prompt once.
+        cases.add(context, file, Draft::default());
+    }
+}
+
+/// An entry of `tests`: a case, or the file of a dataset.
+fn entry(context: &mut Context<'_>, cases: &mut Cases<'_>, file: &str, node: &Node) {
+    let at = At { file, span: node.span };
+    if let Some(reference) = node.as_str() {
+        read_dataset(context, cases, at, reference);
+    } else if let Some(path) = node.get("path") {
+        for (key, value) in node.entries() {
+            let at = At { file, span: key.span };
+            match key.text.as_str() {
+                "path" => {}
+                "config" if value.entries().is_empty() => {}
+                "config" if path.as_str().is_some_and(|path| !is_code(path)) => {
+                    context.push(unsupported(at, "`config` of a dataset"));
+                }
+                "config" => {}
+                other => context.push(unknown_key(at, other, &["path", "config"])),
+            }
+        }
+        if let Some(reference) = context.text(file, node, "path") {
+            read_dataset(context, cases, At { file, span: path.span }, &reference);
+        }
+    } else if let Some(draft) = read_draft(context, file, node, None) {
+        cases.add(context, file, draft);
+    }
+}
+
+/// A scenario: every entry of `config` with every entry of `tests`.
+fn scenario(context: &mut Context<'_>, cases: &mut Cases<'_>, file: &str, node: &Node) {
+    let (path, node) = match entry_of(context, file, node) {
+        Some(Entry::Here) => (file.to_owned(), node.clone()),
+        Some(Entry::File(path, inner)) => (path, inner),
+        None => return,
+    };
+    // A file may hold several.
+    if let NodeValue::Sequence(items) = &node.value
+        && path != file
+    {
+        for item in items {
+            scenario(context, cases, &path, item);
+        }
+        return;
+    }
+    if !node.is_mapping() {
+        context.push(wrong_type(At { file: &path, span: node.span }, "a scenario", "a mapping", node.kind()));
+        return;
+    }
+    for (key, _) in node.entries() {
+        if !["description", "config", "tests"].contains(&key.text.as_str()) {
+            context.push(unknown_key(
+                At { file: &path, span: key.span },
+                &key.text,
+                &["description", "config", "tests"],
+            ));
+        }
+    }
+    let config = drafts(context, &path, &node, "config");
+    let tests = drafts(context, &path, &node, "tests");
+    if config.len().saturating_mul(tests.len()) > SCENARIO_CASES_MAX {
+        let at = At { file: &path, span: node.span };
+        context.push(at.error("cases", format!("a scenario gives at most {SCENARIO_CASES_MAX} cases")));
+        return;
+    }
+    for (below_file, below) in &config {
+        for (test_file, test) in &tests {
+            cases.add(context, if test.span.is_some() { test_file } else { below_file }, below.under(test.clone()));
+        }
+    }
+}
+
+/// Reads the entries of a list of a scenario, which may stand in files; none is one that says nothing.
+fn drafts(context: &mut Context<'_>, file: &str, node: &Node, key: &str) -> Vec<(String, Draft)> {
+    let Some(list) = node.get(key).filter(|list| !list.is_null()) else {
+        return vec![(file.to_owned(), Draft::default())];
+    };
+    let single = std::slice::from_ref(list);
+    let mut drafts = Vec::new();
+    for item in if matches!(list.value, NodeValue::Sequence(_)) { list.items() } else { single } {
+        let (path, inner) = match entry_of(context, file, item) {
+            Some(Entry::Here) => (file.to_owned(), item.clone()),
+            Some(Entry::File(path, inner)) => (path, inner),
+            None => continue,
+        };
+        let entries = if let NodeValue::Sequence(items) = &inner.value { items } else { std::slice::from_ref(&inner) };
+        for entry in entries {
+            drafts.extend(read_draft(context, &path, entry, None).map(|draft| (path.clone(), draft)));
+        }
+    }
+    drafts
+}
+
+// === impl Model ===
+
+impl Model {
+    /// Returns whether the prompt at `index` of the suite is tested on it.
+    #[must_use]
+    pub fn takes(&self, index: usize) -> bool {
+        self.prompts.as_ref().is_none_or(|prompts| prompts.contains(&index))
+    }
+}
