@@ -1,6 +1,6 @@
 //! What every part of the reader needs: the files, and where to put what is wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bowline_prompt::yaml::{Node, Value as NodeValue};
@@ -42,6 +42,13 @@ impl<'a> Context<'a> {
 
     /// Adds a finding, as long as there are not too many.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        let is_told = |finding: &Diagnostic| {
+            finding.code == diagnostic.code && finding.file == diagnostic.file && finding.span == diagnostic.span
+        };
+        if diagnostic.code == ENVIRONMENT && self.found.as_slice().iter().any(is_told) {
+            // The file and its templates are searched for it: one place, one error.
+            return;
+        }
         if diagnostic.severity == Severity::Error && self.found.count(Severity::Error) >= ERRORS_MAX {
             self.untold += 1;
         } else {
@@ -65,7 +72,7 @@ impl<'a> Context<'a> {
             let message = format!("{ERRORS_MAX} errors are shown, and there are more");
             self.found.push(Diagnostic::error("more", file, message).hint("mend these first"));
         }
-        (self.files, self.found)
+        (self.files, hide_secrets(self.found))
     }
 
     /// Returns the name of a file, shared by what stands in it.
@@ -156,6 +163,17 @@ impl<'a> Context<'a> {
         }
         texts
     }
+}
+
+/// Keeps a line with a secret out of every finding about it.
+fn hide_secrets(found: Diagnostics) -> Diagnostics {
+    let line = |finding: &Diagnostic| finding.span.map(|span| (finding.file.clone(), span.start.line));
+    let hidden: HashSet<_> = found.as_slice().iter().filter(|finding| finding.line_hidden).filter_map(line).collect();
+    let hide = |finding: Diagnostic| match line(&finding) {
+        Some(place) if hidden.contains(&place) => finding.hide_line(),
+        _ => finding,
+    };
+    found.into_iter().map(hide).collect()
 }
 
 /// Checks a template as far as that goes before there are variables.

@@ -32,7 +32,7 @@ const KEYS: [&str; 13] = [
     "bowline",
 ];
 /// What promptfoo's own command does with a run, and Bowline's does by its flags.
-const UNUSED: [&str; 4] = ["outputPath", "sharing", "writeLatestResults", "$schema"];
+const UNUSED: [&str; 4] = ["outputPath", "outputs", "sharing", "writeLatestResults"];
 /// Options of a run that only say what promptfoo's terminal shows.
 const UNUSED_OPTIONS: [&str; 13] = [
     "showProgressBar",
@@ -167,6 +167,7 @@ fn keys(context: &mut Context<'_>, file: &str, root: &Node) {
                 context.push(warning.hint("say on the command line which reports are written"));
             }
             "env" if is_empty => {}
+            "$schema" => {}
             "env" => {
                 let warning = Diagnostic::warning("unused", file, "`env` is not used").at(key.span);
                 context.push(warning.hint("keys and endpoints belong to the providers in bowline.yaml"));
