@@ -19,8 +19,6 @@ use crate::vars::Vars;
 
 /// How many cases a suite may have.
 const CASES_MAX: usize = 1_000_000;
-/// How many hexadecimal digits of a digest are an id: two of a million cases share one with a chance of 1 in 30 million.
-const ID_DIGITS: usize = 16;
 /// What an id is a digest of.
 const ID_DOMAIN: &str = "bowline.case.v1\n";
 
@@ -34,7 +32,8 @@ pub(super) struct Cases<'a> {
     default_metadata: Arc<Map<String, Value>>,
     pools: Pools,
     files: VarFiles,
-    seen: HashMap<String, u32>,
+    /// How often each digest was seen, by its first 8 bytes.
+    seen: HashMap<u64, u32>,
     cases: Vec<Case>,
 }
 
@@ -138,19 +137,18 @@ impl<'a> Cases<'a> {
         Some(Arc::new(Only { prompts, models }))
     }
 
+    /// Returns the id of a case: 64 bits of a digest, which two of a million cases share with a chance of 1 in 30 million.
     fn id(&mut self, description: Option<&str>, vars: Map<String, Value>) -> (String, Vars) {
         let packed = Vars::new(&vars);
         let vars = Value::Object(vars);
         let description = description.map_or(Value::Null, Value::from);
         let text = format!("{ID_DOMAIN}{}\n{}", canonical_json(&description), canonical_json(&vars));
-        let mut id = Digest::of(text.as_bytes()).hex();
-        id.truncate(ID_DIGITS);
-        let seen = self.seen.entry(id.clone()).or_default();
+        let digest = Digest::of(text.as_bytes());
+        let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = *digest.as_bytes();
+        let number = u64::from_be_bytes([first, second, third, fourth, fifth, sixth, seventh, eighth]);
+        let seen = self.seen.entry(number).or_default();
         *seen += 1;
-        if *seen > 1 {
-            id = format!("{id}-{seen}");
-        }
-        id.shrink_to_fit();
+        let id = if *seen > 1 { format!("{number:016x}-{seen}") } else { format!("{number:016x}") };
         (id, packed)
     }
 

@@ -1,7 +1,8 @@
 //! Files of cases: YAML, JSON, JSON lines and CSV.
 
-use bowline_prompt::yaml::{self, Node};
+use bowline_prompt::yaml::{self, Node, Value};
 use bowline_prompt::{Diagnostic, Position, Span};
+use serde_json::Map;
 use serde_json::value::RawValue;
 
 use super::cases::Cases;
@@ -108,9 +109,23 @@ fn read_json(context: &mut Context<'_>, cases: &mut Cases<'_>, path: &str, text:
 
 fn read_row(context: &mut Context<'_>, cases: &mut Cases<'_>, path: &str, text: &str, start: Position) {
     let read = row_node(path, text, start);
-    let Some(node) = context.take(read) else { return };
-    if let Some(draft) = read_draft(context, path, &node, Some(cases.shared())) {
+    let Some(mut node) = context.take(read) else { return };
+    let vars = take_vars(&mut node);
+    if let Some(mut draft) = read_draft(context, path, &node, Some(cases.shared())) {
+        if let Some(vars) = vars {
+            draft.vars = vars;
+        }
         cases.add(context, path, draft);
+    }
+}
+
+/// Takes the variables out of a row where they are a mapping, which is nearly all of it.
+fn take_vars(node: &mut Node) -> Option<Map<String, serde_json::Value>> {
+    let Value::Mapping(entries) = &mut node.value else { return None };
+    let place = entries.iter().position(|(key, value)| key.text == "vars" && value.is_mapping())?;
+    match json::into_json(entries.swap_remove(place).1) {
+        serde_json::Value::Object(vars) => Some(vars),
+        _ => None,
     }
 }
 

@@ -14,6 +14,19 @@ pub(super) fn node(text: &str, span: Span) -> Result<Node, serde_json::Error> {
     Ok(node)
 }
 
+/// Returns a value as JSON without copying its texts.
+pub(super) fn into_json(node: Node) -> serde_json::Value {
+    match node.value {
+        Value::String(text) => serde_json::Value::String(text),
+        Value::Sequence(items) => items.into_iter().map(into_json).collect(),
+        Value::Mapping(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| (key.text, into_json(value)));
+            serde_json::Value::Object(entries.collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => node.to_json(),
+    }
+}
+
 #[derive(Clone, Copy)]
 struct At(Span);
 
