@@ -2,6 +2,7 @@ mod cases;
 mod context;
 mod dataset;
 mod draft;
+mod entries;
 mod expand;
 pub(crate) mod files;
 mod json;

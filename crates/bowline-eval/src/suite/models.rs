@@ -296,6 +296,12 @@ impl Model {
         Self { id: id.to_owned(), label: id.to_owned(), config: Map::new(), prompts: None, delay_ms: 0 }
     }
 
+    /// Returns whether the prompt at `index` of the suite is tested on it.
+    #[must_use]
+    pub fn takes(&self, index: usize) -> bool {
+        self.prompts.as_ref().is_none_or(|prompts| prompts.contains(&index))
+    }
+
     /// Returns whether `reference` means this model: its label or id, the beginning of one before a colon, or before a `*`.
     pub(super) fn is_meant_by(&self, reference: &str) -> bool {
         is_meant(&[self.label.clone(), self.id.clone()], reference)
