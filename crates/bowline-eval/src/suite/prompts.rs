@@ -211,13 +211,10 @@ fn split(text: &str) -> Vec<String> {
     prompts.into_iter().map(|prompt| prompt.trim().to_owned()).filter(|prompt| !prompt.is_empty()).collect()
 }
 
-/// A JSON prompt; texts in it that refer to files are replaced by what stands there.
+/// A JSON prompt, as compact as promptfoo writes it; texts in it that refer to files are replaced by what stands there.
 fn json(context: &mut Context<'_>, at: At<'_>, path: &str) -> Result<String, Diagnostic> {
     let text = context.files.text(path, at)?;
     let Ok(mut value) = serde_json::from_str::<Value>(&text) else { return Ok(text) };
-    if !text.contains(SCHEME) {
-        return Ok(text);
-    }
     super::models::replace_files(context, at, &mut value)?;
     Ok(value.to_string())
 }

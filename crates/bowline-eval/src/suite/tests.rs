@@ -297,7 +297,7 @@ fn prompts_stand_in_files_of_every_kind() {
     let expected = [
         ("evals/p/a.txt #1", "first {{a}}"),
         ("evals/p/a.txt #2", "second"),
-        ("evals/p/b.json", r#"[{"role": "user", "content": "{{a}}"}]"#),
+        ("evals/p/b.json", r#"[{"role":"user","content":"{{a}}"}]"#),
         ("evals/p/c.yaml", r#"[{"role":"user","content":"{{a}}"}]"#),
         ("D1", "one, two"),
         ("evals/p/d.csv #2", "three"),

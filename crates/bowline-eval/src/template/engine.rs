@@ -36,6 +36,7 @@ fn engine() -> Environment<'static> {
     engine.add_filter("join", join);
     engine.add_filter("load", load);
     engine.add_filter("pairs", pairs);
+    engine.add_filter("round", round);
     engine.add_filter("truncate", truncate);
     engine.add_filter("wordcount", |text: Cow<'_, str>| text.split_whitespace().count());
     engine.add_filter("nl2br", |text: Cow<'_, str>| text.replace('\n', "<br />\n"));
@@ -151,7 +152,7 @@ fn dump(value: Item, indent: Option<usize>) -> Result<String, Error> {
         return Ok(String::new());
     }
     let failed = |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
-    let value = serde_json::to_value(&value).map_err(failed)?;
+    let value = plain(serde_json::to_value(&value).map_err(failed)?);
     match indent {
         None | Some(0) => serde_json::to_string(&value).map_err(failed),
         Some(width) => {
@@ -191,6 +192,37 @@ fn pairs(value: Item) -> Result<Item, Error> {
         entries.push(Item::from(vec![key, item]));
     }
     Ok(Item::from(entries))
+}
+
+/// Writes whole numbers without a fraction, as JavaScript does.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
+            let whole = number
+                .as_f64()
+                .filter(|float| float.fract() == 0.0 && float.abs() <= INTEGER_MAX)
+                .map(|float| float as i64);
+            if number.is_f64() { whole.map_or(Value::Number(number), Value::from) } else { Value::Number(number) }
+        }
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(entries) => entries.into_iter().map(|(key, item)| (key, plain(item))).collect(),
+        other => other,
+    }
+}
+
+/// Rounds half up, as JavaScript does, or with `ceil` or `floor`.
+fn round(value: f64, precision: Option<i32>, method: Option<Cow<'_, str>>) -> f64 {
+    /// A double has no more digits.
+    const PRECISION_MAX: i32 = 15;
+    let factor = 10_f64.powi(precision.unwrap_or(0).clamp(-PRECISION_MAX, PRECISION_MAX));
+    let scaled = value * factor;
+    let rounded = match method.as_deref() {
+        Some("ceil") => scaled.ceil(),
+        Some("floor") => scaled.floor(),
+        _ => (scaled + 0.5).floor(),
+    };
+    rounded / factor
 }
 
 fn truncate(text: Cow<'_, str>, length: Option<usize>, cut_words: Option<bool>, end: Option<Cow<'_, str>>) -> String {

@@ -32,7 +32,7 @@ fn values_print_as_in_nunjucks() {
 #[test]
 fn filters_of_nunjucks_are_there() {
     check_render("{{ o | dump }}", json!({ "o": { "z": [1, "\"x\""], "a": null } }), r#"{"z":[1,"\"x\""],"a":null}"#);
-    check_render("{{ o | dump(2) }}", json!({ "o": { "a": 1 } }), "{\n  \"a\": 1\n}");
+    check_render("{{ o | dump(2) }}", json!({ "o": { "a": 1.0 } }), "{\n  \"a\": 1\n}");
     check_render("{{ (s | load).tone }}", json!({ "s": "{\"tone\": \"dry\"}" }), "dry");
     check_render("{{ s | trim | upper | safe }}", json!({ "s": " a " }), "A");
     check_render("{{ l | join(', ') }}, {{ l | length }}", json!({ "l": ["a", "b"] }), "a, b, 2");
@@ -45,6 +45,8 @@ fn filters_of_nunjucks_are_there() {
     check_render("{{ s | truncate(8) }}", json!({ "s": "one two three" }), "one two...");
     check_render("{{ s | truncate(8) }}", json!({ "s": "one two" }), "one two");
     check_render("{{ s | truncate(5, true, '') }}", json!({ "s": "one two" }), "one t");
+    check_render("{{ n | round }} {{ n | round(1, 'floor') }} {{ -n | round }}", json!({ "n": 2.55 }), "3 2.5 -3");
+    check_render("{{ n | round }} {{ n }}", json!({ "n": 2.5 }), "3 2.5");
     check_render("{{ s | wordcount }}", json!({ "s": "one two  three" }), "3");
     check_render("{{ s | replace('a', 'b') }}", json!({ "s": "aa" }), "bb");
 }
