@@ -94,8 +94,7 @@ impl<'a> Context<'a> {
     pub(crate) fn number(&mut self, file: &str, node: &Node, key: &str) -> Option<f64> {
         let value = node.get(key).filter(|value| !value.is_null())?;
         let number = match value.value {
-            // Beyond 2^53 there is no threshold, weight or delay.
-            NodeValue::Integer(number) => i32::try_from(number).ok().map(f64::from),
+            NodeValue::Integer(number) => Some(number as f64),
             NodeValue::Float(number) => Some(number),
             _ => None,
         };

@@ -105,39 +105,47 @@ fn entry(context: &mut Context<'_>, cases: &mut Cases<'_>, file: &str, node: &No
     }
 }
 
+/// Scenarios in the files that a reference means; each holds one or several.
+fn scenario_files(context: &mut Context<'_>, cases: &mut Cases<'_>, at: At<'_>, reference: &str) {
+    if is_code(reference) {
+        context.push(user_code(at, "a scenario made by a script"));
+        return;
+    }
+    let paths = context.files.matching(folder(at.file), reference, at);
+    for path in context.take(paths).unwrap_or_default() {
+        let read = context.files.node(&path, at);
+        let Some(node) = context.take(read) else { continue };
+        let several = if let NodeValue::Sequence(items) = &node.value { items } else { std::slice::from_ref(&node) };
+        for node in several {
+            if node.as_str().is_some() {
+                let at = At { file: &path, span: node.span };
+                context.push(wrong_type(at, "a scenario", "a mapping", node.kind()));
+            } else {
+                scenario(context, cases, &path, node);
+            }
+        }
+    }
+}
+
 /// A scenario: every entry of `config` with every entry of `tests`.
 fn scenario(context: &mut Context<'_>, cases: &mut Cases<'_>, file: &str, node: &Node) {
-    let (path, node) = match entry_of(context, file, node) {
-        Some(Entry::Here) => (file.to_owned(), node.clone()),
-        Some(Entry::File(path, inner)) => (path, inner),
-        None => return,
-    };
-    // A file may hold several.
-    if let NodeValue::Sequence(items) = &node.value
-        && path != file
-    {
-        for item in items {
-            scenario(context, cases, &path, item);
-        }
+    if let Some(reference) = node.as_str() {
+        scenario_files(context, cases, At { file, span: node.span }, reference);
         return;
     }
     if !node.is_mapping() {
-        context.push(wrong_type(At { file: &path, span: node.span }, "a scenario", "a mapping", node.kind()));
+        context.push(wrong_type(At { file, span: node.span }, "a scenario", "a mapping", node.kind()));
         return;
     }
     for (key, _) in node.entries() {
         if !["description", "config", "tests"].contains(&key.text.as_str()) {
-            context.push(unknown_key(
-                At { file: &path, span: key.span },
-                &key.text,
-                &["description", "config", "tests"],
-            ));
+            context.push(unknown_key(At { file, span: key.span }, &key.text, &["description", "config", "tests"]));
         }
     }
-    let config = drafts(context, &path, &node, "config");
-    let tests = drafts(context, &path, &node, "tests");
+    let config = drafts(context, file, node, "config");
+    let tests = drafts(context, file, node, "tests");
     if config.len().saturating_mul(tests.len()) > SCENARIO_CASES_MAX {
-        let at = At { file: &path, span: node.span };
+        let at = At { file, span: node.span };
         context.push(at.error("cases", format!("a scenario gives at most {SCENARIO_CASES_MAX} cases")));
         return;
     }

@@ -136,10 +136,8 @@ fn root(context: &mut Context<'_>, file: &str) -> Option<Suite> {
 
 /// Templates in the file itself would see the environment in promptfoo.
 fn environment(context: &mut Context<'_>, file: &str, node: &Node) {
-    if let Some(text) = node.as_str()
-        && let Some((_, inside)) = text.split_once("{{")
-        && inside.trim_start().strip_prefix("env").is_some_and(|rest| rest.starts_with(['.', '[']))
-    {
+    let reads = |tag: &str| tag.trim_start().strip_prefix("env").is_some_and(|rest| rest.starts_with(['.', '[']));
+    if node.as_str().is_some_and(|text| text.split("{{").skip(1).any(reads)) {
         let error = At { file, span: node.span }.error(ENVIRONMENT, "a suite does not see the environment (`env`)");
         context.push(error.hint("keys and endpoints belong into bowline.yaml, other values into `vars`"));
     }

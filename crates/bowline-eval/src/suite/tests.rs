@@ -211,6 +211,14 @@ scenarios:
             json!({ "d": 0, "a": 2 }),
         ]
     );
+    let elsewhere = read_with(
+        "scenarios: [file://s/*.yaml]",
+        &[
+            ("evals/s/a.yaml", "- { config: [{ vars: { a: 1 } }] }\n"),
+            ("evals/s/b.yaml", "{ tests: [{ vars: { a: 2 } }] }\n"),
+        ],
+    );
+    assert_eq!(vars(&elsewhere), [json!({ "a": 1 }), json!({ "a": 2 })]);
     let values: Vec<Value> = assertions(&suite.cases[2]).into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, ["d", "config", "t"]);
     assert_eq!(
@@ -451,5 +459,32 @@ proptest! {
         all.sort();
         all.dedup();
         prop_assert_eq!(all.len(), suite.cases.len());
+    }
+}
+
+fn document() -> String {
+    std::fs::read_to_string(bowline_testkit::workspace_root().join("docs/suites.md")).unwrap()
+}
+
+#[test]
+fn the_document_lists_every_assertion() {
+    let text = document();
+    let table = text.split("## Assertions").nth(1).unwrap().split("An `assert-set`").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let listed: Vec<&str> = rows.map(|(name, _)| name).collect();
+    let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(listed, kinds);
+}
+
+#[test]
+fn suites_of_the_document_are_read() {
+    let text = document();
+    let blocks: Vec<&str> =
+        text.split("```yaml suite\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 1);
+    for block in blocks {
+        let suite = read(&[(FILE, block), ("evals/tickets.csv", "ticket,__expected\nIt is broken,contains: bug\n")]);
+        assert_eq!(suite.cases.len(), 4, "{block}");
+        assert!(suite.cases[0].must_pass && suite.thresholds.pass_rate == Some(0.95));
     }
 }

@@ -51,6 +51,15 @@ pub(super) fn scope(vars: &Map<String, Value>) -> Item {
 }
 
 pub(super) fn render(template: &str, scope: &Item) -> Result<String, TemplateError> {
+    for (name, error) in [(ENVIRONMENT, TemplateError::Environment), (CONVERSATION, TemplateError::Conversation)] {
+        // What is not there is empty: these two would be, without anybody being told.
+        if template.contains(name)
+            && scope.get_attr(name).is_ok_and(|value| value.is_undefined())
+            && reads(template, name)
+        {
+            return Err(error);
+        }
+    }
     let template = rewrite::rewrite(template);
     ENGINE.render_str(&template, scope.clone()).map_err(|error| TemplateError::of(&error))
 }
@@ -67,6 +76,12 @@ pub(super) fn render_value(value: &Value, scope: &Item) -> Result<Value, Templat
         }
         other => other.clone(),
     })
+}
+
+/// Returns whether a template reads a variable of this name.
+fn reads(template: &str, name: &str) -> bool {
+    let template = rewrite::rewrite(template);
+    ENGINE.template_from_str(&template).is_ok_and(|template| template.undeclared_variables(false).contains(name))
 }
 
 pub(super) fn check(template: &str) -> Result<(), TemplateError> {

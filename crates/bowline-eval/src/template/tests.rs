@@ -82,6 +82,40 @@ fn what_a_template_cannot_do_is_told() {
 }
 
 #[test]
+fn the_environment_is_no_empty_text() {
+    assert_eq!(render("{{ env.HOME }}", &Map::new()), Err(TemplateError::Environment));
+    assert_eq!(render("{{ _conversation }}", &Map::new()), Err(TemplateError::Conversation));
+    assert_eq!(render("environment {{ env }}", &object(json!({ "env": "prod" }))).as_deref(), Ok("environment prod"));
+    let messages = render_prompt("{{ a }}", "", "", object(json!({ "a": "{{ env.HOME }}" }))).unwrap();
+    assert_eq!(messages[0].content, "{{ env.HOME }}");
+}
+
+#[test]
+fn filters_that_the_document_calls_missing_are() {
+    for filter in ["urlize", "random", "striptags", "center"] {
+        assert!(
+            matches!(check(&format!("{{{{ x | {filter} }}}}")), Err(TemplateError::Unsupported { .. })),
+            "{filter}"
+        );
+    }
+    assert!(matches!(check("{{ 'x'.toUpperCase() }}"), Err(TemplateError::Unsupported { .. })));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_breaks_the_engine(parts in proptest::collection::vec(proptest::sample::select(vec![
+        "{{", "}}", "{%", "%}", "{#", "#}", "-", " for a, b in x ", " raw ", " endraw ", "===", "!==", "'", "\"", "\\", " x ", "é", "\n", "|dump", "elseif",
+    ]), 0..12)) {
+        let text = parts.concat();
+        let rendered = render(&text, &Map::new());
+        if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
+            proptest::prop_assert_eq!(rendered.as_deref(), Ok(text.as_str()));
+        }
+        drop((check(&text), render_prompt(&text, "", "", Map::new())));
+    }
+}
+
+#[test]
 fn variables_may_refer_to_variables() {
     let vars =
         json!({ "greeting": "Hello {{ name }}\n", "name": "{{first}} L.", "first": "Ada", "loop": "{{loop}}", "n": 1 });
