@@ -123,5 +123,9 @@ mod tests {
         assert_eq!(report.groups[0].failed, Vec::<String>::new());
         let refused: u64 = report.groups[0].refused.values().sum();
         assert_eq!((report.passed(), refused), (LOADED, 157 - LOADED), "{report:#?}");
+        let document = fs::read_to_string(bowline_testkit::workspace_root().join("docs/suites.md")).unwrap();
+        assert!(
+            document.contains(&format!("Of the 157 example configurations of promptfoo, {LOADED} load as they are."))
+        );
     }
 }

@@ -77,6 +77,10 @@ impl<'a> Cases<'a> {
     }
 
     fn try_add(&mut self, context: &mut Context<'_>, at: At<'_>, draft: Draft) -> Result<(), Diagnostic> {
+        if draft.vars.get("assert").and_then(|list| list.get(0)).is_some_and(|first| first.get("type").is_some()) {
+            let error = at.error("value", "`assert` stands inside `vars`, where it checks nothing");
+            return Err(error.hint("put it beside `vars`"));
+        }
         let only = self.only(context, at, &draft);
         let assertions = if draft.is_complete || !draft.wants_defaults() || self.default.assertions.is_empty() {
             draft.assertions

@@ -61,6 +61,11 @@ impl<'a> Context<'a> {
         result.map_err(|diagnostic| self.push(diagnostic)).ok()
     }
 
+    /// Returns whether something is wrong.
+    pub(super) fn has_errors(&self) -> bool {
+        self.found.has_errors()
+    }
+
     /// Returns whether more errors would only be counted.
     pub(super) const fn is_full(&self) -> bool {
         self.untold > 0

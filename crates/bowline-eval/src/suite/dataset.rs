@@ -37,7 +37,9 @@ fn read_file(context: &mut Context<'_>, cases: &mut Cases<'_>, at: At<'_>, path:
     match extension(path).split('#').next().unwrap_or_default() {
         "yaml" | "yml" => {
             let text = context.files.dataset(path, at)?;
-            let root = resolve::resolve(path, yaml::parse(path, &text, 0)?)?;
+            let large = |error: Diagnostic| error.hint("save a large dataset as JSON lines, one case on each line");
+            let root = yaml::parse(path, &text, 0).map_err(large)?;
+            let root = resolve::resolve(path, root)?;
             let entries = if root.is_mapping() { std::slice::from_ref(&root) } else { root.items() };
             for entry in entries {
                 if let Some(draft) = read_draft(context, path, entry, None) {

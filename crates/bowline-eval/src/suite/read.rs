@@ -118,15 +118,26 @@ fn root(context: &mut Context<'_>, file: &str) -> Option<Suite> {
     let mut cases = Cases::new(&prompts, &models, repeat, default);
     read_tests(context, &mut cases, file, &root);
     let cases = cases.into_cases();
+    let (description, tags) = (context.text(file, &root, "description"), tags(context, file, &root));
+    let place = root.get("tests").or_else(|| root.get("scenarios")).map_or(root.span, |node| node.span);
+    if context.has_errors() {
+        return None;
+    }
+    if cases.is_empty() {
+        context.push(At { file, span: place }.error("cases", "the suite has no case").label("none here"));
+    } else if cases.iter().all(|case| case.assertions.is_empty()) {
+        let warning = Diagnostic::warning("no-assertions", file, "no case asserts anything, so that every one passes");
+        context.push(warning.at(place).hint("say under `assert` what must hold, or once for all in `defaultTest`"));
+    }
     Some(Suite {
         file: file.to_owned(),
-        description: context.text(file, &root, "description"),
+        description,
         prompts: prompts.into_iter().map(|named| named.prompt).collect(),
         models,
         cases,
         thresholds,
         run,
-        tags: tags(context, file, &root),
+        tags,
         // Known once everything is read.
         digest: bowline_types::Digest::of(&[]),
         datasets: Vec::new(),

@@ -378,6 +378,42 @@ fn rows_that_are_all_wrong_are_told_up_to_a_bound() {
     assert_eq!(found.as_slice().last().unwrap().message, "50 errors are shown, and there are more");
 }
 
+/// Checks what is told about a suite that has one inline prompt, one model and `rest`.
+#[track_caller]
+fn check_told(rest: &str, files: &[(&str, &str)], expected: &[&str]) {
+    let text = format!("prompts: ['{{{{a}}}}']\nproviders: [openai:gpt-5]\n{rest}");
+    let all: Vec<(&str, &str)> = files.iter().copied().chain([(FILE, text.as_str())]).collect();
+    let found = match Suite::read(&source(&all), FILE) {
+        Ok(suite) => suite.warnings,
+        Err(found) => found,
+    };
+    assert_eq!(told(&found.into_sorted()), expected, "{rest}");
+}
+
+#[test]
+fn a_suite_that_would_check_nothing_is_told() {
+    let nothing = "no case asserts anything, so that every one passes";
+    check_told("tests: [{ vars: { a: 1 } }]", &[], &[&format!("evals/s.yaml:3:8 {nothing}")]);
+    check_told("tests: d.csv", &[("evals/d.csv", "a\n")], &["evals/s.yaml:3:8 the suite has no case"]);
+    let inside = "`assert` stands inside `vars`, where it checks nothing";
+    let rest = "tests: [{ vars: { a: 1, assert: [{ type: contains, value: x }] } }]";
+    check_told(rest, &[], &[&format!("evals/s.yaml:3:9 {inside}")]);
+}
+
+#[test]
+fn references_that_go_in_circles_end() {
+    let rest =
+        "assertionTemplates: { a: { $ref: '#/assertionTemplates/b' }, b: { x: { $ref: '#/assertionTemplates/a' } } }";
+    check_told(rest, &[], &["evals/s.yaml:3:26 references nest more than 64 levels deep"]);
+    let many: String = (1..30)
+        .map(|n| format!("  t{n}: {{ a: {{ $ref: '#/x-t/t{0}' }}, b: {{ $ref: '#/x-t/t{0}' }} }}\n", n - 1))
+        .collect();
+    let rest = format!("x-t:\n  t0: 1\n{many}");
+    let text = format!("prompts: [a]\nproviders: [echo]\n{rest}");
+    let found = Suite::read(&source(&[(FILE, &text)]), FILE).unwrap_err();
+    assert_eq!(found.as_slice()[0].message, "more than 400000 values, references worked in");
+}
+
 #[test]
 fn lists_that_explode_are_refused() {
     let list = format!("[{}]", vec!["x"; 200].join(", "));
