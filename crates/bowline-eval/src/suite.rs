@@ -124,7 +124,7 @@ pub struct Case {
     pub id: String,
     /// What reports call it.
     pub description: Option<String>,
-    /// The variables.
+    /// The variables; those that refer to others have them worked in.
     pub vars: Vars,
     /// What must hold.
     pub assertions: Arc<[AssertionNode]>,

@@ -96,6 +96,9 @@ pub fn resolve(mut vars: Map<String, Value>) -> Map<String, Value> {
         }
     }
     for _ in 0..ROUNDS_MAX {
+        if !vars.values().any(|value| value.as_str().is_some_and(|text| text.contains("{{"))) {
+            break;
+        }
         let mut changed = false;
         let names: Vec<String> = vars.keys().cloned().collect();
         for name in names {

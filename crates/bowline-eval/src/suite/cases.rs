@@ -15,6 +15,7 @@ use super::models::indices;
 use super::pool::Pools;
 use super::prompts::Named;
 use super::{Case, Model, Only};
+use crate::template;
 use crate::vars::Vars;
 
 /// How many cases a suite may have.
@@ -143,7 +144,6 @@ impl<'a> Cases<'a> {
 
     /// Returns the id of a case: 64 bits of a digest, which two of a million cases share with a chance of 1 in 30 million.
     fn id(&mut self, description: Option<&str>, vars: Map<String, Value>) -> (String, Vars) {
-        let packed = Vars::new(&vars);
         let vars = Value::Object(vars);
         let description = description.map_or(Value::Null, Value::from);
         let text = format!("{ID_DOMAIN}{}\n{}", canonical_json(&description), canonical_json(&vars));
@@ -153,7 +153,8 @@ impl<'a> Cases<'a> {
         let seen = self.seen.entry(number).or_default();
         *seen += 1;
         let id = if *seen > 1 { format!("{number:016x}-{seen}") } else { format!("{number:016x}") };
-        (id, packed)
+        let vars = if let Value::Object(vars) = vars { vars } else { Map::new() };
+        (id, Vars::from(template::resolve(vars)))
     }
 
     /// Returns the cases.

@@ -129,6 +129,14 @@ fn variables_with_lists_are_several_cases() {
 }
 
 #[test]
+fn variables_that_refer_to_others_have_them_worked_in() {
+    let suite =
+        read_with("tests: [{ vars: { a: 'Hi {{b}}', b: [Ada, Bob], c: '{{ a | upper }}', d: \"x\\n\" } }]", &[]);
+    let case = |name: &str| json!({ "a": format!("Hi {name}"), "b": name, "c": "{{ a | upper }}", "d": "x" });
+    assert_eq!(vars(&suite), [case("Ada"), case("Bob")]);
+}
+
+#[test]
 fn files_stand_for_what_is_in_them() {
     let files = [
         ("evals/v/one.txt", " first\n"),
