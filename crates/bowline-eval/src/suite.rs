@@ -190,7 +190,7 @@ impl Case {
     ///
     /// That is `options.provider` of the case: one for all, or one for `text` and one for `embedding`.
     #[must_use]
-    pub fn judge(&self, kind: Kind) -> Option<(&str, Option<&Map<String, Value>>)> {
+    pub fn judge(&self, kind: Kind) -> Option<(&str, Option<&Value>)> {
         let provider = self.options.get("provider")?;
         let judge = if provider.get("id").is_some() {
             provider
@@ -198,7 +198,8 @@ impl Case {
             provider.get(if kind == Kind::Similar { "embedding" } else { "text" })?
         };
         let id = judge.get("id").and_then(Value::as_str)?;
-        Some((id, judge.get("config").and_then(Value::as_object).filter(|config| !config.is_empty())))
+        let is_filled = |config: &&Value| config.as_object().is_some_and(|config| !config.is_empty());
+        Some((id, judge.get("config").filter(is_filled)))
     }
 
     /// Returns the options that are none of the suite's own, but parameters of the call.

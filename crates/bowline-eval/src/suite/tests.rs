@@ -104,8 +104,7 @@ bowline: { pass_rate: 0.9, metrics: { label: 0.8 }, cost_usd_mean_max: 0.01, lat
     );
     assert_eq!(first.parameters().collect::<Vec<_>>(), [("temperature", &json!(1))]);
     assert!(first.takes(1, Some(1)) && !first.takes(1, Some(0)) && first.takes(0, None));
-    let (judge, config) = first.judge(Kind::LlmRubric).unwrap();
-    assert_eq!((judge, config.unwrap()), ("judge", json!({ "temperature": 0 }).as_object().unwrap()));
+    assert_eq!(first.judge(Kind::LlmRubric), Some(("judge", Some(&json!({ "temperature": 0 })))));
     assert_eq!(first.judge(Kind::Similar), Some(("openai:embedding:small", None)));
 
     assert_eq!(assertions(second), [("is-json".to_owned(), Value::Null)]);
