@@ -17,7 +17,7 @@ mod refusal;
 mod transcript;
 mod transport;
 
-pub use gateway::{Gateway, Handle, Parts};
+pub use gateway::{Gateway, Handle, Parts, Renewal};
 pub use live::{Secrets, SnapshotAge};
 pub use options::{GatewayOptions, RecorderOptions};
-pub use recorder::{RecorderStatus, Sink, SinkError, SinkFuture};
+pub use recorder::{Batch, RecorderStatus, Sink, SinkError, SinkFuture};

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use bowline_gateway::{Gateway, GatewayOptions, Parts, Sink, SinkError, SinkFuture};
+use bowline_gateway::{Batch, Gateway, GatewayOptions, Parts, Sink, SinkError, SinkFuture};
 use bowline_registry::Snapshot;
 use bowline_server::{AdminToken, Backup, Client, Control, ControlOptions, HostRule, ServerOptions, router};
-use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
 use bowline_store_sqlite::{Options, SqliteStore};
 use bowline_telemetry::{Metrics, OtlpHandle};
 use bowline_types::{Clock, ProjectName, SystemClock, chain};
@@ -105,13 +104,9 @@ impl Host {
 // === impl ControlSink ===
 
 impl Sink for ControlSink {
-    fn records(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> SinkFuture<'_> {
-        let kept = self.0.records_append(inferences, losses);
-        Box::pin(async { kept.await.map_err(|error| SinkError(chain(&error))) })
-    }
-
-    fn outcome(&self, outcome: OutcomeRecord) -> SinkFuture<'_> {
-        let kept = self.0.outcome_append(outcome);
-        Box::pin(async { kept.await.map_err(|error| SinkError(chain(&error))) })
+    fn deliver(&self, batch: Batch) -> SinkFuture<'_> {
+        let Batch { inferences, outcomes, losses } = batch;
+        let kept = self.0.records_append(inferences, outcomes, losses);
+        Box::pin(async { kept.await.map_err(|error| SinkError::Unavailable(chain(&error))) })
     }
 }

@@ -216,7 +216,7 @@ impl World {
             let unit = format!("user-{}", self.served);
             records.push(self.serve(Call { prompt: prompt.clone(), unit }));
         }
-        self.control.records_append(records, Vec::new()).await.unwrap();
+        self.control.records_append(records, Vec::new(), Vec::new()).await.unwrap();
     }
 
     /// Serves traffic, a few calls between two ticks, until the newest rollout has ended; at most `calls_max` calls.
