@@ -14,6 +14,7 @@ mod live;
 mod options;
 mod recorder;
 mod refusal;
+mod spool;
 mod transcript;
 mod transport;
 
@@ -21,3 +22,4 @@ pub use gateway::{Gateway, Handle, Parts, Renewal};
 pub use live::{Secrets, SnapshotAge};
 pub use options::{GatewayOptions, RecorderOptions};
 pub use recorder::{Batch, RecorderStatus, Sink, SinkError, SinkFuture};
+pub use spool::{Spool, SpoolError, SpoolOptions, SpoolStatus};
