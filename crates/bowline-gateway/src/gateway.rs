@@ -78,7 +78,7 @@ pub(crate) struct Shared {
     pub(crate) transport: Transport,
     pub(crate) recorder: Recorder,
     pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) token_secret: TokenSecret,
+    pub(crate) token_secret: ArcSwap<TokenSecret>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
@@ -114,7 +114,7 @@ impl Gateway {
             transport: Transport::new(),
             recorder,
             sink,
-            token_secret,
+            token_secret: ArcSwap::from_pointee(token_secret),
             metrics,
             in_flight,
             tasks: TaskTracker::new(),
@@ -354,6 +354,11 @@ impl Handle {
     /// Takes the word of the control role that nothing has changed. Does not wait.
     pub fn renew(&self, renewal: &Renewal) {
         self.shared.renew(renewal);
+    }
+
+    /// Puts another secret under the MAC of inference ids; feedback by ids under the one before is refused from now on.
+    pub fn token_secret_set(&self, secret: TokenSecret) {
+        self.shared.token_secret.store(Arc::new(secret));
     }
 
     /// Returns how long ago the control role confirmed the snapshot; meaningless while there is none (epoch 0).

@@ -306,11 +306,11 @@ impl Live {
 
 /// Returns until when each candidate of a snapshot may be served. Leases only grow: what was confirmed stays confirmed.
 fn leases(snapshot: &Snapshot, before: &Live, clock: &dyn Clock) -> HashMap<RolloutId, Arc<Lease>> {
-    let environments = snapshot.projects.values().flat_map(|project| project.environments.values());
-    let rollouts = environments.flat_map(|environment| environment.prompts.values()).filter_map(|p| p.rollout.as_ref());
-    let leased = rollouts.map(|rollout| {
+    let leased = snapshot.rollouts().map(|rollout| {
         let lease = before.leases.get(&rollout.id).map(Arc::clone).unwrap_or_default();
-        lease.extend(clock.uptime() + rollout.lease_until.since(clock.now()));
+        // Never longer than it was told for, whatever was done to the clock since.
+        let told = rollout.lease_until.since(snapshot.compiled_at);
+        lease.extend(clock.uptime() + told.min(rollout.lease_until.since(clock.now())));
         (rollout.id, lease)
     });
     leased.collect()

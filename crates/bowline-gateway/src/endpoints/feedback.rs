@@ -100,7 +100,9 @@ fn target(gateway: &Shared, key: &SnapshotKey, text: &str) -> Result<OutcomeTarg
     let refusal = |kind, message: &str| Err(Refusal::new(kind, message).parameter("inference"));
     if text.starts_with("inf_") {
         return match text.parse::<InferenceToken>() {
-            Ok(token) if token.verify(&gateway.token_secret, key.id) => Ok(OutcomeTarget::Inference(token.inference)),
+            Ok(token) if token.verify(&gateway.token_secret.load(), key.id) => {
+                Ok(OutcomeTarget::Inference(token.inference))
+            }
             Ok(_) => refusal(
                 ErrorKind::Forbidden,
                 "the inference was not made with this key\nhint: send feedback with the key that made the call",

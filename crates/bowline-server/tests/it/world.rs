@@ -154,6 +154,12 @@ impl World {
         self.control.snapshots().borrow().clone()
     }
 
+    /// A record of a call that a gateway served now.
+    pub(crate) fn call(&mut self) -> InferenceRecord {
+        let unit = format!("user-{}", self.served);
+        self.serve(Call { prompt: classify(), unit })
+    }
+
     pub(crate) fn live(&self, prompt: &PromptName) -> SnapshotPrompt {
         self.snapshot().projects[&project()].environments[&prod()].prompts[prompt].clone()
     }
