@@ -175,6 +175,9 @@ impl ServerTls {
     }
 
     fn read(files: &TlsFiles) -> Result<Loaded<ServerConfig>, TlsError> {
+        if files.identity.is_none() {
+            return Err(TlsError::NoIdentity);
+        }
         let contents = files.read()?;
         let (chain, key) = files.identity(&contents)?.ok_or(TlsError::NoIdentity)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());

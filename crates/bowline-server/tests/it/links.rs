@@ -189,6 +189,39 @@ async fn a_slow_handshake_holds_up_nobody() {
     drop(silent);
 }
 
+/// A control role of schema 1, answering as one did, and of one that is two versions ahead.
+#[tokio::test]
+async fn a_control_role_of_the_schema_before_is_followed_and_one_too_far_ahead_is_not() {
+    const NEWS: &str = include_str!("../../../bowline-registry/fixtures/schema-1/news.json");
+    const SNAPSHOT: &str = include_str!("../../../bowline-registry/fixtures/schema-1/snapshot.json");
+    let digest = include_str!("../../../bowline-registry/fixtures/schema-1/digest.txt").trim();
+    let answers = move |snapshot: String| {
+        let tag = [("etag", format!("\"{digest}\""))];
+        axum::Router::new()
+            .route("/internal/v1/news", axum::routing::get(|| async { NEWS }))
+            .route("/internal/v1/snapshot", axum::routing::get(|| async { (tag, snapshot) }))
+    };
+    let mut tasks = JoinSet::new();
+    let mut followed = Vec::new();
+    for snapshot in [SNAPSHOT.to_owned(), SNAPSHOT.replacen("\"schema_version\": 1", "\"schema_version\": 3", 1)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = answers(snapshot);
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let link = link(format!("http://{address}"), Some("bwg_test"), None);
+        let news = link.news(None, Duration::ZERO).await.unwrap();
+        assert_eq!((news.digest.to_string().as_str(), news.record_schema, news.leases_us.len()), (digest, 1, 1));
+        followed.push(link.snapshot(None).await);
+    }
+    let refused = followed.pop().unwrap().unwrap_err();
+    assert!(matches!(refused, LinkError::Schema { found: 3 }) && refused.to_string().contains("hint:"), "{refused}");
+    let (found, snapshot) = followed.pop().unwrap().unwrap().unwrap();
+    assert_eq!(
+        (found.to_string().as_str(), snapshot.digest().unwrap(), snapshot.rollouts().count()),
+        (digest, found, 1)
+    );
+}
+
 #[test]
 fn addresses_and_files_that_make_no_sense_are_refused() {
     for address in ["", "127.0.0.1:7082", "ftp://a:1", "http://", "http://a:1/path", "http://a:1?x=1"] {

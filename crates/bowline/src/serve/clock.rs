@@ -79,7 +79,7 @@ mod tests {
         clock.follow(Reading { now: other, on_the_way: Duration::from_millis(10) });
         assert_eq!(clock.now(), other.after(Duration::from_millis(5)));
         // What the way may have made of it is no reason to jump.
-        clock.follow(Reading { now: other, on_the_way: Duration::from_millis(2) });
+        clock.follow(Reading { now: other, on_the_way: Duration::from_millis(8) });
         assert_eq!(clock.now(), other.after(Duration::from_millis(5)));
         own.set_back(Duration::from_secs(60));
         clock.follow(Reading { now: other, on_the_way: Duration::ZERO });

@@ -2,7 +2,9 @@
 //! killed, a spool is full and clocks are wrong. `BOWLINE_KILLS` says how often the control role is killed; `cargo xtask chaos` asks
 //! for more.
 
+mod certificates;
 mod cluster;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

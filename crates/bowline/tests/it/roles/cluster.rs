@@ -99,7 +99,8 @@ pub(crate) struct Answer {
 // === impl Role ===
 
 impl Role {
-    fn start(project: &Project, data: &Path, arguments: &[&str], offset: Option<&str>) -> Self {
+    /// Starts one; it may not serve yet.
+    pub(crate) fn start(project: &Project, data: &Path, arguments: &[&str], offset: Option<&str>) -> Self {
         drop(fs::remove_file(data.join("addresses.json")));
         let log = fs::File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
         let mut command = project.command(&["serve", "-v", "--data"]);
@@ -111,7 +112,8 @@ impl Role {
         Self { child, data: data.to_owned(), book: Value::Null }
     }
 
-    async fn wait(mut self) -> Self {
+    /// Waits until it serves.
+    pub(crate) async fn wait(mut self) -> Self {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let found = fs::read(self.data.join("addresses.json")).ok();
@@ -171,6 +173,11 @@ impl Drop for Role {
 impl Cluster {
     /// Starts a control role and gateways, with a rollout that runs in `prod`.
     pub(crate) async fn start(options: &[GatewayOptions]) -> Self {
+        Self::start_with(options, &[]).await
+    }
+
+    /// The same, with further arguments of the control role.
+    pub(crate) async fn start_with(options: &[GatewayOptions], control_arguments: &[&str]) -> Self {
         let upstream = up::simulator(Scenario::default()).await;
         let project = Project::with_upstream("127.0.0.1:9");
         project.write("bowline.yaml", PROJECT.replace("UPSTREAM", &upstream));
@@ -178,7 +185,7 @@ impl Cluster {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("control");
         let free = ["--roles", "control", "--control-listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"];
-        let control = Role::start(&project, &data, &free, None).wait().await;
+        let control = Role::start(&project, &data, &[&free, control_arguments].concat(), None).wait().await;
         let control_addresses = (control.address("control"), control.address("internal"));
         let token = fs::read_to_string(data.join("admin.token")).unwrap();
         let client = Client::network(control_addresses.0.clone(), up::project(), AdminToken::new(&token));
@@ -249,7 +256,8 @@ impl Cluster {
         self.gateways[index] = Some(role);
     }
 
-    async fn ready(&self, role: &Role) {
+    /// Waits until a gateway is ready.
+    pub(crate) async fn ready(&self, role: &Role) {
         let (address, deadline) = (role.address("admin"), Instant::now() + PATIENCE);
         while !self.get(&format!("http://{address}/readyz")).await.is_some_and(|answer| answer.status == 200) {
             assert!(Instant::now() < deadline, "a gateway does not become ready:\n{}", role.log());
@@ -283,7 +291,8 @@ impl Cluster {
         self.client.post::<KeyResponse>("/keys", &request).await.unwrap().key
     }
 
-    async fn get(&self, uri: &str) -> Option<Answer> {
+    /// Asks one of the addresses without a key.
+    pub(crate) async fn get(&self, uri: &str) -> Option<Answer> {
         let request = Request::get(uri).body(Full::default()).unwrap();
         answered(&self.pool, request).await
     }
