@@ -47,13 +47,17 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 7] = [
+const FULL: [Step; 8] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
     Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
+    Step {
+        name: "tour of roles",
+        run: |workspace| tour::execute(workspace, &bowline(workspace), "docs/roles.md".as_ref()),
+    },
     Step { name: "demo", run: demo },
 ];
 
