@@ -120,13 +120,14 @@ async fn nothing_is_lost_or_doubled_while_roles_are_killed() {
     let counted = traffic.stop().await;
     cluster.delivered().await;
     check_counters(&cluster, &counted).await;
-    let lost = check_decisions(&cluster, kills).await;
+    let decided = check_decisions(&cluster, kills).await;
     assert_eq!(releases, kills, "a release was not acknowledged");
     for gateway in cluster.gateways.drain(..).flatten() {
         assert!(gateway.stop().await);
     }
     assert!(cluster.control.take().unwrap().stop().await);
-    check_records(&cluster, &counted, &lost, (started, gateway_kills));
+    let told = check_records(&cluster, &counted, &decided, (started, gateway_kills));
+    println!("{kills} kills of control: {told}");
 }
 
 /// Waits until every gateway knows the key.
@@ -166,8 +167,17 @@ async fn check_counters(cluster: &Cluster, counted: &[Counted; 3]) {
     }
 }
 
-/// One rollout runs and can be replayed; each release moved the pointer once. Returns what was told as lost.
-async fn check_decisions(cluster: &Cluster, kills: u32) -> Vec<LossRecord> {
+/// What the control role made of it.
+struct Decided {
+    /// What it was told as lost.
+    lost: Vec<LossRecord>,
+    /// Inferences in its summary.
+    summarised: u64,
+    observations: u64,
+}
+
+/// One rollout runs and can be replayed; each release moved the pointer once.
+async fn check_decisions(cluster: &Cluster, kills: u32) -> Decided {
     let rollouts: Vec<RolloutRecord> = cluster.client.get("/rollouts?active=true").await.unwrap();
     let [rollout] = &rollouts[..] else { panic!("{rollouts:?}") };
     let replay: ReplayView = cluster.client.get(&format!("/rollouts/{}/replay", rollout.number)).await.unwrap();
@@ -183,24 +193,19 @@ async fn check_decisions(cluster: &Cluster, kills: u32) -> Vec<LossRecord> {
     let summary: Vec<SummaryRow> = cluster.client.get("/environments/prod/summary").await.unwrap();
     let view: bowline_server::wire::RolloutView =
         cluster.client.get(&format!("/rollouts/{}", rollout.number)).await.unwrap();
-    println!(
-        "{} inferences in the summary, {} observations, lost {:?}",
-        summary.iter().map(|row| row.inferences).sum::<u64>(),
-        replay.observations,
-        view.lost
-    );
     let instance = bowline_types::InstanceId::generate(Timestamp::default());
     let told = Arm::ALL.map(|arm| LossRecord { instance, rollout: rollout.id, arm, total: *view.lost.get(arm) });
-    told.to_vec()
+    let summarised = summary.iter().map(|row| row.inferences).sum();
+    Decided { lost: told.to_vec(), summarised, observations: replay.observations }
 }
 
 /// What the store has is what applications were answered, less what was told as lost.
 fn check_records(
     cluster: &Cluster,
     counted: &[Counted; 3],
-    lost: &[LossRecord],
+    Decided { lost, summarised, observations }: &Decided,
     (started, gateway_kills): (Timestamp, usize),
-) {
+) -> String {
     let database = cluster.folder.path().join("control/store/bowline.db");
     let database = rusqlite::Connection::open(database).unwrap();
     let mut rows = database.prepare("SELECT id, record ->> 'started_at' FROM inference").unwrap();
@@ -209,6 +214,7 @@ fn check_records(
         .unwrap()
         .map(|row| row.map(|(id, at)| (id.parse().unwrap(), Timestamp::from_micros(at))).unwrap())
         .collect();
+    assert_eq!(*summarised, recorded.len() as u64, "a record was counted twice or not at all");
     let missing = |index: usize, arm: &str| {
         let missing = counted[index].answers.iter().filter(|(id, _)| !recorded.contains_key(id));
         missing.filter(|(_, found)| arm.is_empty() || *found == arm).count() as u64
@@ -236,12 +242,13 @@ fn check_records(
     }
     let told: u64 = lost.iter().map(|loss| loss.total).sum();
     let refused: u64 = counted.iter().map(|counted| counted.refused).sum();
-    println!(
-        "{answered} answers, none failed; {} records, {told} told as lost by the full spool, {at_kills} lost with {gateway_kills} \
-         killed gateways; {judged} judgements acknowledged and kept, {refused} refused while the spool was full",
-        recorded.len()
-    );
     assert!(told > 0 && judged > 100, "too little happened");
+    format!(
+        "{answered} answers, none failed; {} records, {observations} observations; {told} told as lost by the full spool, {at_kills} \
+         lost with {gateway_kills} killed gateways; {judged} judgements acknowledged and kept, {refused} refused while the spool was \
+         full",
+        recorded.len()
+    )
 }
 
 /// Asks a gateway for the version that it serves now.

@@ -259,7 +259,7 @@ impl Cluster {
     /// Waits until a gateway is ready.
     pub(crate) async fn ready(&self, role: &Role) {
         let (address, deadline) = (role.address("admin"), Instant::now() + PATIENCE);
-        while !self.get(&format!("http://{address}/readyz")).await.is_some_and(|answer| answer.status == 200) {
+        while self.get(&format!("http://{address}/readyz")).await.is_none_or(|answer| answer.status != 200) {
             assert!(Instant::now() < deadline, "a gateway does not become ready:\n{}", role.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
