@@ -5,13 +5,15 @@ use crate::workspace::{Crate, Workspace};
 type Row = (&'static str, &'static [&'static str]);
 
 /// What each crate may see: `types → pure domains → traits they own → adapters → surfaces → binary`.
-const EDGES: [Row; 16] = [
+const EDGES: [Row; 17] = [
     ("bowline-types", &[]),
     ("bowline-canary", &["bowline-types"]),
     ("bowline-chat", &["bowline-types"]),
     // A prompt's front matter and the project file carry the plan of a rollout.
     ("bowline-prompt", &["bowline-types", "bowline-canary"]),
     ("bowline-providers", &["bowline-types", "bowline-chat"]),
+    // Artifacts and registries know nothing of prompts: images of any kind go the same way.
+    ("bowline-oci", &["bowline-types"]),
     ("bowline-store", &["bowline-types"]),
     ("bowline-store-sqlite", &["bowline-types", "bowline-store"]),
     ("bowline-registry", &["bowline-types", "bowline-canary", "bowline-prompt", "bowline-store"]),
@@ -55,6 +57,7 @@ const EVERY_CRATE: &[&str] = &[
     "bowline-chat",
     "bowline-prompt",
     "bowline-providers",
+    "bowline-oci",
     "bowline-store",
     "bowline-store-sqlite",
     "bowline-registry",
