@@ -2,10 +2,11 @@
 //!
 //! Content always goes through a [`Layout`]: what is built is written to one, what is pushed is read from one, and what is pulled
 //! lands in one. So nothing is held in memory that may be large, and every byte that is read or moved has been held against its
-//! digest and size.
+//! digest and size. [`image`] assembles container images there.
 
 mod content;
 mod error;
+pub mod image;
 mod layout;
 mod reference;
 
