@@ -4,11 +4,13 @@
 //! lands in one. So nothing is held in memory that may be large, and every byte that is read or moved has been held against its
 //! digest and size.
 
+mod client;
 mod content;
 mod error;
 mod layout;
 mod reference;
 
+pub use client::{Client, Options, Problem, RegistryError};
 pub use content::{
     Document, MANIFEST_BYTES_MAX, as_referrer, decode, describe, digest_of, encode, index, is_index, is_manifest,
     manifest,
