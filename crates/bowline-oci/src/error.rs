@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use bowline_types::Digest;
 
 /// The result of an operation on OCI content.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why content could not be read, written or moved. Every text says where, and what to do next after `hint:`.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,15 @@ pub enum Error {
         /// The media type expected.
         expected: String,
     },
+    /// Certificates that cannot be used.
+    #[error("the certificates cannot be used: {reason}\nhint: --ca-file takes certificates in PEM")]
+    Certificates {
+        /// What is wrong.
+        reason: String,
+    },
+    /// An operation on a registry failed.
+    #[error(transparent)]
+    Registry(Box<crate::RegistryError>),
     /// A manifest lacks what it must have.
     #[error("could not make a manifest")]
     Incomplete(#[source] oci_spec::OciSpecError),

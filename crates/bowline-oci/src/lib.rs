@@ -4,12 +4,14 @@
 //! lands in one. So nothing is held in memory that may be large, and every byte that is read or moved has been held against its
 //! digest and size. [`image`] assembles container images there.
 
+mod client;
 mod content;
 mod error;
 pub mod image;
 mod layout;
 mod reference;
 
+pub use client::{Client, Options, Problem, RegistryError};
 pub use content::{
     Document, MANIFEST_BYTES_MAX, as_referrer, decode, describe, digest_of, encode, index, is_index, is_manifest,
     manifest,

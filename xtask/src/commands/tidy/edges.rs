@@ -71,7 +71,8 @@ const EVERY_CRATE: &[&str] = &[
 /// What the tests of any crate may see besides.
 const TESTS: [&str; 3] = ["bowline-testkit", "bowline-sim", "bowline-store-sqlite"];
 
-const NETWORK: &[&str] = &["bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline"];
+const NETWORK: &[&str] =
+    &["bowline-oci", "bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline"];
 
 /// Libraries that not every crate may use: domains never see sockets or SQL, and only programs drop the type of an error.
 const RESERVED: [Row; 10] = [
@@ -81,11 +82,19 @@ const RESERVED: [Row; 10] = [
     ("rusqlite", &["bowline-store-sqlite"]),
     ("hyper", NETWORK),
     ("hyper-util", NETWORK),
-    ("hyper-rustls", &["bowline-telemetry", "bowline-gateway"]),
+    ("hyper-rustls", &["bowline-oci", "bowline-telemetry", "bowline-gateway"]),
     ("tower", &["bowline-server", "bowline"]),
     (
         "tokio",
-        &["bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline-store-sqlite", "bowline"],
+        &[
+            "bowline-oci",
+            "bowline-telemetry",
+            "bowline-gateway",
+            "bowline-server",
+            "bowline-sim",
+            "bowline-store-sqlite",
+            "bowline",
+        ],
     ),
     ("notify", &["bowline"]),
 ];
