@@ -16,7 +16,7 @@ mod testing;
 
 pub use environment::EnvironmentState;
 pub use error::{Error, Result};
-pub use git::{GitError, provenance};
+pub use git::{GitError, commit_time, provenance};
 pub use release::{Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus, Source};
 pub use rollback::{FreezeRequest, Rollback, freeze, rollback, unfreeze};
 pub use rollout::{Conclusion, End, VERDICT, advance, conclude, hold, observe};
