@@ -4,6 +4,7 @@
 //! [`bowline_store::Write`]s of one transaction, whose preconditions name the state they were computed from. Whoever holds the
 //! store (the control role) commits them; where the state changed meanwhile, the commit fails and the caller reads again.
 
+pub mod bundle;
 mod environment;
 mod error;
 mod git;
@@ -16,7 +17,7 @@ mod testing;
 
 pub use environment::EnvironmentState;
 pub use error::{Error, Result};
-pub use git::{GitError, provenance};
+pub use git::{GitError, commit_time, provenance};
 pub use release::{Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus, Source};
 pub use rollback::{FreezeRequest, Rollback, freeze, rollback, unfreeze};
 pub use rollout::{Conclusion, End, VERDICT, advance, conclude, hold, observe};
