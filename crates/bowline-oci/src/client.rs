@@ -17,6 +17,7 @@ use crate::{Error, Layout, Result};
 
 mod authenticate;
 mod challenge;
+mod parts;
 mod problem;
 mod referrers;
 mod retry;

@@ -8,12 +8,14 @@ use crate::output::Format;
 
 mod access;
 mod change;
+mod image;
 mod machine;
 mod prompt;
 mod rollout;
 
 pub(crate) use access::{Inference, InferenceList, InferenceShow, InferenceTail, Key, KeyCreate, KeyList, KeyRevoke};
 pub(crate) use change::{Environment, EnvironmentLog, Freeze, Release, Rollback};
+pub(crate) use image::{BaseImage, Destination, Image, ImageBuild, ImageInspect};
 pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
 pub(crate) use prompt::{Check, Lock, Prompt, PromptDiff, PromptRender, Run, Schema, SchemaOf, Variables};
 pub(crate) use rollout::{Rollout, RolloutEnd, RolloutList, RolloutNumber, RolloutPlan, RolloutWatch};
@@ -97,6 +99,9 @@ pub(crate) enum Command {
     /// Inferences: the calls that were served
     #[command(subcommand)]
     Inference(Inference),
+    /// Container images: package files with a bundle, look at them
+    #[command(subcommand)]
+    Image(Image),
     /// Copies the store to a file, while it is in use
     Backup(Backup),
     /// Puts a copy in place of the store, while nothing uses it

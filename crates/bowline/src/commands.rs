@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod environment;
 mod freeze;
+mod image;
 mod inference;
 mod key;
 mod live;
@@ -19,7 +20,7 @@ mod sim;
 
 use std::process::ExitCode;
 
-use crate::cli::{Arguments, Command, Environment, Global, Inference, Key, Prompt, Rollout};
+use crate::cli::{Arguments, Command, Environment, Global, Image, Inference, Key, Prompt, Rollout};
 use crate::connect::{self, Connection};
 use crate::failure::Result;
 use crate::{demo, up};
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Rollout(command) => Box::pin(rollout(global, command)).await,
         Command::Key(command) => done(Box::pin(key(global, command)).await),
         Command::Inference(command) => done(Box::pin(inference(global, command)).await),
+        Command::Image(command) => done(Box::pin(image(global, command)).await),
         Command::Backup(backup) => done(Box::pin(backup::run(global, backup)).await),
         Command::Restore(restore) => done(restore::run(global, restore)),
         Command::Schema(schema) => done(schema::run(schema)),
@@ -93,6 +95,13 @@ async fn inference(global: &Global, command: &Inference) -> Result<()> {
         Inference::List(list) => inference::list::run(global, list).await,
         Inference::Show(show) => inference::show::run(global, show).await,
         Inference::Tail(tail) => inference::tail::run(global, tail).await,
+    }
+}
+
+async fn image(global: &Global, command: &Image) -> Result<()> {
+    match command {
+        Image::Build(build) => image::build::run(global, build).await,
+        Image::Inspect(inspect) => image::inspect::run(global, inspect).await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The only module that reads the environment of the process.
 
+use std::path::PathBuf;
+
 use bowline_gateway::Secrets;
 use bowline_types::{Secret, SecretRef};
 use tracing_subscriber::EnvFilter;
@@ -20,6 +22,13 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 pub(crate) fn actor() -> String {
     let named = variable("BOWLINE_ACTOR").or_else(|| variable("GIT_AUTHOR_NAME")).or_else(git_user);
     named.or_else(|| variable("USER")).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Returns Docker's file of credentials: in `DOCKER_CONFIG`, else in `~/.docker`. It need not be there.
+pub(crate) fn docker_config() -> Option<PathBuf> {
+    let folder = variable("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
+    folder.map(|folder| folder.join("config.json"))
 }
 
 fn git_user() -> Option<String> {

@@ -178,7 +178,6 @@ pub fn attach(subject: &Descriptor, artifact_type: &str, content: &Blob) -> Resu
 fn annotations(base: Option<&Base>, settings: &Settings) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::from([(annotation::CREATED.to_owned(), settings.created.to_string())]);
     if let Some(base) = base {
-        annotations.insert(annotation::BASE_NAME.to_owned(), base.name.clone());
         annotations.insert(annotation::BASE_DIGEST.to_owned(), base.digest.to_string());
     }
     annotations.extend(settings.labels.clone());

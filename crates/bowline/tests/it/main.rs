@@ -3,6 +3,7 @@
 
 mod change;
 mod check;
+mod image;
 mod kill;
 mod project;
 mod prompt;
