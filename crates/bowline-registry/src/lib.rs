@@ -4,6 +4,7 @@
 //! [`bowline_store::Write`]s of one transaction, whose preconditions name the state they were computed from. Whoever holds the
 //! store (the control role) commits them; where the state changed meanwhile, the commit fails and the caller reads again.
 
+pub mod bundle;
 mod environment;
 mod error;
 mod git;

@@ -5,7 +5,7 @@ use crate::workspace::{Crate, Workspace};
 type Row = (&'static str, &'static [&'static str]);
 
 /// What each crate may see: `types → pure domains → traits they own → adapters → surfaces → binary`.
-const EDGES: [Row; 17] = [
+const EDGES: [Row; 18] = [
     ("bowline-types", &[]),
     ("bowline-canary", &["bowline-types"]),
     ("bowline-chat", &["bowline-types"]),
@@ -14,6 +14,7 @@ const EDGES: [Row; 17] = [
     ("bowline-providers", &["bowline-types", "bowline-chat"]),
     // Artifacts and registries know nothing of prompts: images of any kind go the same way.
     ("bowline-oci", &["bowline-types"]),
+    ("bowline-signature", &["bowline-types"]),
     ("bowline-store", &["bowline-types"]),
     ("bowline-store-sqlite", &["bowline-types", "bowline-store"]),
     ("bowline-registry", &["bowline-types", "bowline-canary", "bowline-prompt", "bowline-store"]),
@@ -58,6 +59,7 @@ const EVERY_CRATE: &[&str] = &[
     "bowline-prompt",
     "bowline-providers",
     "bowline-oci",
+    "bowline-signature",
     "bowline-store",
     "bowline-store-sqlite",
     "bowline-registry",
