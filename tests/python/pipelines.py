@@ -150,20 +150,25 @@ class Pipeline:
                 self.job(name, job, given)
 
     def job(self, name, job, variables):
-        checkout = self.scratch / name.replace(":", "-")
+        checkout = self.scratch / folder(name)
         clone(self.origin, checkout)
         for needed in job.get("needs", []):
             needed = {"job": needed, "artifacts": True} if isinstance(needed, str) else needed
             for path in self.artifacts.get(needed["job"], []) if needed.get("artifacts", True) else []:
-                shutil.copy(path, checkout)
+                (checkout / path).parent.mkdir(exist_ok=True)
+                shutil.copy(self.scratch / folder(needed["job"]) / path, checkout / path)
         environment = self.environment | variables | {"CI_PROJECT_DIR": str(checkout)}
         try:
             shell(name, BASH, "\n".join(job.get("before_script", []) + job["script"]), checkout, environment)
         finally:
             shell(name, BASH, "\n".join(job.get("after_script", [])), checkout, environment)
-        paths = [checkout / path for path in job.get("artifacts", {}).get("paths", [])]
-        self.artifacts[name] = [path for path in paths if path.exists()]
+        paths = job.get("artifacts", {}).get("paths", [])
+        self.artifacts[name] = [path for path in paths if (checkout / path).exists()]
         self.ran.append(name)
+
+
+def folder(job):
+    return job.replace(":", "-")
 
 
 def expand(text, variables):

@@ -142,13 +142,11 @@ def environment(tmp_path):
 
 def signing_key(folder):
     """The variables that hold a new signing key."""
-    listed = subprocess.run([binary(), "bundle", "key", "generate", "--help"], capture_output=True, text=True, timeout=10)
-    if listed.returncode:
+    password = {"COSIGN_PASSWORD": "correct horse"}
+    generate = [binary(), "bundle", "key", "generate", "--to", folder / "ci"]
+    if subprocess.run(generate, env=os.environ | password, capture_output=True, timeout=60).returncode:
         return {}
-    password = {"BOWLINE_SIGNING_PASSWORD": "correct horse"}
-    generate = [binary(), "bundle", "key", "generate", "--password", "env:BOWLINE_SIGNING_PASSWORD"]
-    subprocess.run(generate, cwd=folder, env=os.environ | password, check=True, timeout=60)
-    return password | {"BOWLINE_SIGNING_KEY": (folder / "bowline.key").read_text()}
+    return password | {"BOWLINE_SIGNING_KEY": (folder / "ci.key").read_text()}
 
 
 def manifest(registry, repository, tag):
@@ -165,7 +163,7 @@ def workflow(origin, tmp_path, environment, registry, event):
     sha = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     github = {"event_name": event, "sha": sha, "repository": "desk/support", "token": "t", "server_url": "https://github.example"}
     github["event"] = {"pull_request": {"number": 7}}
-    secrets = {name: environment.get(name, "") for name in ["BOWLINE_SIGNING_KEY", "BOWLINE_SIGNING_PASSWORD"]}
+    secrets = {name: environment.get(name, "") for name in ["BOWLINE_SIGNING_KEY", "COSIGN_PASSWORD"]}
     contexts = {"github": github, "vars": {"REGISTRY": registry}, "secrets": secrets}
     return Workflow(checkout, scratch, environment | {"GITHUB_ACTOR": "ada"}, contexts)
 
