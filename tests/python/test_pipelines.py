@@ -1,18 +1,14 @@
 """The entry points of CI: valid by the published schemas, and run in order against a real registry."""
 
-import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 
-from conftest import Program, binary
+from conftest import Program, binary, manifest
 from pipelines import ROOT, Failed, Pipeline, Workflow, clean_environment, clone, commit, load
 
 ACTION = "ci/github/action.yml"
@@ -24,7 +20,12 @@ PIPELINE = "examples/support-desk/.gitlab-ci.yml"
 RECORDER = """\
 #!/bin/sh
 printf '%s\\n' "$(basename "$0") $*" >>"$RECORD"
-for argument; do case "$argument" in body=@*) cat "${argument#body=@}" >"$RECORD.body";; esac; done
+for argument; do
+  case "$argument" in
+    body=@*) cat "${argument#body=@}" >"$RECORD.body" ;;
+    --password-stdin) cat >/dev/null ;;
+  esac
+done
 """
 
 
@@ -79,35 +80,6 @@ def needs_commands(*commands):
         pytest.skip(f"this bowline has no {' and no '.join(missing)}")
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    """Debian's registry on a free port, from BOWLINE_REGISTRY."""
-    program = os.environ.get("BOWLINE_REGISTRY")
-    if not program:
-        pytest.skip("there is no docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(folder)}}, "http": {"addr": address}}
-    (folder / "config.json").write_text(json.dumps(config))
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([program, "serve", folder / "config.json"], stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                urllib.request.urlopen(f"http://{address}/v2/", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.05)
-        yield address
-    finally:
-        process.kill()
-        process.wait(timeout=30)
-
-
 @pytest.fixture
 def origin(tmp_path):
     """The example in a repository of its own, with a simulated provider, as its README says."""
@@ -147,13 +119,6 @@ def signing_key(folder):
     if subprocess.run(generate, env=os.environ | password, capture_output=True, timeout=60).returncode:
         return {}
     return password | {"BOWLINE_SIGNING_KEY": (folder / "ci.key").read_text()}
-
-
-def manifest(registry, repository, tag):
-    accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
-    request = urllib.request.Request(f"http://{registry}/v2/{repository}/manifests/{tag}", headers={"accept": accept})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
 
 
 def workflow(origin, tmp_path, environment, registry, event):
