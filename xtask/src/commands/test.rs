@@ -3,7 +3,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::{Outcome, conformance, generate, tidy, tour};
+use super::{Outcome, conformance, generate, image, tidy, tour};
 use crate::environment;
 use crate::process;
 use crate::stopwatch::{Stopwatch, Took};
@@ -47,7 +47,7 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 7] = [
+const FULL: [Step; 8] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
@@ -55,6 +55,7 @@ const FULL: [Step; 7] = [
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
     Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
     Step { name: "demo", run: demo },
+    Step { name: "image", run: image::test },
 ];
 
 /// Runs the steps up to the first that fails, and prints what became of each.
