@@ -8,6 +8,7 @@ pub mod bundle;
 mod environment;
 mod error;
 mod git;
+pub mod policy;
 mod release;
 mod rollback;
 mod rollout;

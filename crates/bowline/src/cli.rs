@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::output::Format;
 
 mod access;
+mod bundle;
 mod change;
 mod image;
 mod machine;
@@ -14,6 +15,10 @@ mod prompt;
 mod rollout;
 
 pub(crate) use access::{Inference, InferenceList, InferenceShow, InferenceTail, Key, KeyCreate, KeyList, KeyRevoke};
+pub(crate) use bundle::{
+    Bundle, BundleBuild, BundleDiff, BundleInspect, BundleKey, BundleKeyGenerate, BundlePull, BundlePush, BundleVerify,
+    KeyPlace, RegistryOptions,
+};
 pub(crate) use change::{Environment, EnvironmentLog, Freeze, Release, Rollback};
 pub(crate) use image::{BaseImage, Destination, Image, ImageBuild, ImageInspect};
 pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
@@ -81,6 +86,9 @@ pub(crate) enum Command {
     Run(Run),
     /// Writes bowline.lock: what the commit stands for, in lines that can be reviewed
     Lock(Lock),
+    /// Bundles: everything of one commit, locked, signed and sent to a registry
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// Releases the prompts of the working tree to an environment
     Release(Release),
     /// Moves a prompt of an environment back to an earlier version, at once

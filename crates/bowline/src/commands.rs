@@ -1,6 +1,7 @@
 //! The commands: one verb per file.
 
 mod backup;
+mod bundle;
 mod check;
 mod environment;
 mod freeze;
@@ -40,6 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Prompt(command) => done(Box::pin(prompt(global, command)).await),
         Command::Run(run) => done(Box::pin(run::run(global, run)).await),
         Command::Lock(lock) => lock::run(global, lock),
+        Command::Bundle(command) => done(Box::pin(bundle::run(global, command)).await),
         Command::Release(release) => done(Box::pin(release::run(global, release)).await),
         Command::Rollback(rollback) => done(Box::pin(rollback::run(global, rollback)).await),
         Command::Freeze(freeze) => done(Box::pin(freeze::run(global, freeze)).await),
