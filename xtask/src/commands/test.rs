@@ -53,10 +53,13 @@ const FULL: [Step; 8] = [
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
-    Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
+    Step { name: "tour", run: tours },
     Step { name: "demo", run: demo },
     Step { name: "image", run: image::test },
 ];
+
+/// The documents with a tour.
+const TOURS: [&str; 2] = ["README.md", "docs/images.md"];
 
 /// Runs the steps up to the first that fails, and prints what became of each.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
@@ -152,6 +155,17 @@ fn bowline(workspace: &Workspace) -> PathBuf {
 
 fn reference(workspace: &Workspace) -> anyhow::Result<Outcome> {
     generate::run(workspace, &generate::Options::check(bowline(workspace)))
+}
+
+/// Executes the commands of the documents that have them marked.
+fn tours(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    for document in TOURS {
+        let outcome = tour::execute(workspace, &bowline(workspace), document.as_ref())?;
+        if outcome != Outcome::Passed {
+            return Ok(outcome);
+        }
+    }
+    Ok(Outcome::Passed)
 }
 
 fn demo(workspace: &Workspace) -> anyhow::Result<Outcome> {
