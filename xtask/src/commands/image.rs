@@ -17,7 +17,7 @@ mod contents;
 use contents::Contents;
 
 /// The most that the image may have, in bytes, before compression.
-const IMAGE_BYTES_MAX: u64 = 80 << 20;
+const IMAGE_BYTES_MAX: u64 = 80_000_000;
 /// As whom the program runs in the image: nobody that a machine knows.
 const USER: u32 = 65532;
 /// What the image is called.

@@ -48,7 +48,7 @@ pub(super) fn run(workspace: &Workspace, archive: &Path) -> anyhow::Result<Outco
     let printed = start(&["--version"])?.finish(Container::output)?;
     ensure!(printed == format!("bowline {}\n", env!("CARGO_PKG_VERSION")), "`--version` printed {printed:?}");
     let printed = start(&["check"])?.finish(Container::output)?;
-    ensure!(printed.contains("no errors"), "`check` printed {printed:?}");
+    ensure!(printed.contains("nothing wrong"), "`check` printed {printed:?}");
     start(&["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"])?.finish(|up| {
         let answer = get(&up.address("console")?, "/healthz")?;
         ensure!(answer.starts_with("HTTP/1.1 200 "), "/healthz answered {answer:?}");
