@@ -24,6 +24,9 @@ pub struct ReleaseRequest {
     pub actor: String,
     /// The commit they came from.
     pub provenance: Provenance,
+    /// The bundle that the versions came in; its signatures were verified and its policy held by whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Digest>,
     /// The parsed project file; becomes the running configuration of the project.
     pub config: Value,
     /// Whether quarantined versions are tried again.

@@ -50,6 +50,7 @@ impl Control {
             source_declared: declared.source,
             protected: declared.protected,
             retry: request.retry,
+            bundle: request.bundle,
             prompts,
         };
         let (changes, results) = release.plan(&state, now)?;

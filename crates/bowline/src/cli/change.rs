@@ -1,5 +1,8 @@
+use bowline_oci::Reference;
 use bowline_types::{EnvironmentName, PromptName};
 use clap::{Args, Subcommand};
+
+use super::RegistryOptions;
 
 /// `bowline release`.
 #[derive(Args, Debug)]
@@ -11,12 +14,18 @@ pub(crate) struct Release {
     /// The environment
     #[arg(long, value_name = "ENV")]
     pub(crate) env: EnvironmentName,
+    /// Releases a bundle instead of the working tree, once the policy of the environment holds: REGISTRY/REPOSITORY[:TAG][@DIGEST] or
+    /// oci:PATH[:TAG]
+    #[arg(long, value_name = "REF")]
+    pub(crate) bundle: Option<Reference>,
     /// Tries versions again that lost in this environment before
     #[arg(long)]
     pub(crate) retry: bool,
     /// Releases this prompt only; may be given several times [default: all]
     #[arg(long, value_name = "NAME")]
     pub(crate) prompt: Vec<PromptName>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 }
 
 /// `bowline rollback`.
