@@ -5,7 +5,7 @@ use bowline_registry::{ReleaseResult, ReleaseStatus, Source, provenance};
 use bowline_server::wire::{ReleaseRequest, ReleaseResponse};
 use bowline_types::EnvironmentName;
 
-use super::{connected, live, prompt};
+use super::{connected, prompt};
 use crate::cli::{self, Global};
 use crate::failure::{Failure, Result};
 use crate::findings;
@@ -40,7 +40,6 @@ fn worktree(global: &Global, release: &cli::Release) -> Result<ReleaseRequest> {
         let summary = findings::summary(&loaded.report.diagnostics, loaded.report.prompt_count);
         return Err(Failure::user(format!("nothing was released: {summary}")));
     }
-    live::declared(loaded.project()?, &release.env)?;
     for name in &release.prompt {
         prompt::find(&loaded, name)?;
     }

@@ -153,6 +153,28 @@ fn simulated_answers_are_no_evidence_for_real_providers() {
 }
 
 #[test]
+fn a_pull_request_has_its_own_environment() {
+    let project = Project::new();
+    assert_eq!(project.bowline(&["release", "--env", "prod"]).code, 0);
+    project.edit(PROMPT, "at most {{count}}", "{{count}}");
+    insta::assert_snapshot!(project.transcript(
+        "env create pr-1 --from prod --ttl 3d
+env create pr-1 --from prod --ttl 3d
+env create pr-2 --from prd --ttl 3d
+env create pr-2 --from prod --ttl 3
+env create pr-2 --from prod --ttl 1s
+release --env pr-1
+env list
+env delete prod
+env delete pr-1 --why merged
+env delete pr-1
+release --env pr-1
+env log pr-1
+env list"
+    ));
+}
+
+#[test]
 fn keys_are_not_replaced_and_need_a_password() {
     let project = Project::new();
     let generate = ["bundle", "key", "generate", "--to", "ci"];
