@@ -55,7 +55,7 @@ impl Tool {
         let version = process::output(Command::new(go).arg("version"))?;
         let built = tool_cache::folder(self.name, &[self.package, &version, &sums], |into| {
             let mut command = Command::new(go);
-            command.args(["build", "-trimpath", "-buildvcs=false", "-o"]).arg(into.join(self.name)).arg(self.package);
+            command.args(["build", "-buildvcs=false", "-o"]).arg(into.join(self.name)).arg(self.package);
             let built = process::run(command.current_dir(&folder))?;
             anyhow::ensure!(built, "`go build {}` failed", self.package);
             Ok(())
