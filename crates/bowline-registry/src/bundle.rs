@@ -113,7 +113,6 @@ pub struct Files {
 
 /// A file of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct File {
     /// Its path from the root of the project.
     pub path: String,

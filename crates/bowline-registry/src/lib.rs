@@ -13,6 +13,7 @@ mod release;
 mod rollback;
 mod rollout;
 mod snapshot;
+mod temporary;
 #[cfg(test)]
 mod testing;
 
@@ -26,3 +27,4 @@ pub use snapshot::{
     ContentCapture, Endpoint, Snapshot, SnapshotEnvironment, SnapshotFileError, SnapshotKey, SnapshotProject,
     SnapshotPrompt, SnapshotRollout, Target,
 };
+pub use temporary::{NewEnvironment, create, next_expiry, overlay, remove};

@@ -19,7 +19,7 @@ pub(crate) use bundle::{
     Bundle, BundleBuild, BundleDiff, BundleInspect, BundleKey, BundleKeyGenerate, BundlePull, BundlePush, BundleVerify,
     KeyPlace, RegistryOptions,
 };
-pub(crate) use change::{Environment, EnvironmentLog, Freeze, Release, Rollback};
+pub(crate) use change::{Environment, EnvironmentCreate, EnvironmentDelete, EnvironmentLog, Freeze, Release, Rollback};
 pub(crate) use image::{BaseImage, Destination, Image, ImageBuild, ImageInspect};
 pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
 pub(crate) use prompt::{Check, Lock, Prompt, PromptDiff, PromptRender, Run, Schema, SchemaOf, Variables};

@@ -69,6 +69,8 @@ async fn environment(global: &Global, command: &Environment) -> Result<()> {
     match command {
         Environment::List => environment::list::run(global).await,
         Environment::Log(log) => environment::log::run(global, log).await,
+        Environment::Create(create) => environment::create::run(global, create).await,
+        Environment::Delete(delete) => environment::delete::run(global, delete).await,
     }
 }
 

@@ -12,11 +12,13 @@ use crate::workspace::Workspace;
 mod browser;
 mod deny;
 mod python;
+mod registries;
 
 /// How much to run.
 #[derive(clap::Args)]
 pub(super) struct Options {
-    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser; and the tour and the demo.
+    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries and
+    /// cosign; and the tour and the demo.
     #[arg(long)]
     full: bool,
     /// One step, by its name in the table at the end
@@ -47,12 +49,13 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 8] = [
+const FULL: [Step; 9] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
+    Step { name: "registries", run: registries::run },
     Step { name: "tour", run: tours },
     Step { name: "demo", run: demo },
     Step { name: "image", run: image::test },

@@ -1,15 +1,14 @@
 //! Registries that tests talk to, and content to move.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use bowline_oci::{Client, Descriptor, Layout, MediaType, Options, RegistryReference};
+use bowline_testkit::RegistryProgram;
 use tokio::net::TcpListener;
 
 use crate::memory::{self, Door, Kind, Memory};
@@ -22,19 +21,7 @@ pub(crate) const DISTRIBUTION: &str = "BOWLINE_TEST_REGISTRY";
 pub(crate) struct Registry {
     pub(crate) address: String,
     pub(crate) memory: Option<Arc<Memory>>,
-    _program: Option<Program>,
-}
-
-struct Program {
-    child: Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+    _program: Option<RegistryProgram>,
 }
 
 /// Serves routes on loopback and returns the address.
@@ -58,31 +45,8 @@ pub(crate) fn real(variable: &str) -> Registry {
     let program = std::env::var_os(variable).map(PathBuf::from);
     let program =
         program.unwrap_or_else(|| panic!("set {variable} to the program; `cargo xtask test --only registries` does"));
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("config.yml");
-    let data = folder.path().join("data");
-    let text = format!(
-        "version: 0.1\nlog:\n  level: info\n  formatter: json\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:0\n",
-        data.display()
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(program);
-    command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap());
-    // It says where it listens: `listening on 127.0.0.1:34567`.
-    let mut lines = log.lines();
-    let address = lines
-        .by_ref()
-        .find_map(|line| {
-            let line = line.unwrap();
-            let (_, rest) = line.split_once("listening on ")?;
-            Some(rest.split(|each: char| each != '.' && each != ':' && !each.is_ascii_digit()).next()?.to_owned())
-        })
-        .unwrap();
-    // Whoever does not read a pipe stops its writer.
-    std::thread::spawn(move || lines.for_each(drop));
-    Registry { address, memory: None, _program: Some(Program { child, _folder: folder }) }
+    let program = RegistryProgram::start(&program).unwrap();
+    Registry { address: program.address().to_owned(), memory: None, _program: Some(program) }
 }
 
 pub(crate) fn options() -> Options {

@@ -8,4 +8,5 @@ mod crashes;
 mod faulty;
 mod rollouts;
 mod snapshots;
+mod temporary;
 mod world;

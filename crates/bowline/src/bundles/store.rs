@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use bowline_oci::image::{Account, Files, Image, ImagePath, Platform, Settings, annotation, write_layer};
-use bowline_oci::{Descriptor, Layout, MediaType, digest_of, manifest};
+use bowline_oci::{Descriptor, Layout, MediaType, digest_of, is_index, manifest};
 use bowline_registry::bundle::{self, Bundle};
 use bowline_types::Digest;
 
@@ -43,6 +43,9 @@ pub(crate) fn write(bundle: &Bundle, layout: &Layout) -> Result<Stored> {
 /// # Errors
 /// It is no bundle, or is damaged.
 pub(crate) fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Bundle> {
+    if is_index(descriptor.media_type()) {
+        return Err(bundle::Error::NotBundle { reason: "it is an index of images".to_owned() }.into());
+    }
     let manifest = layout.manifest(descriptor)?;
     let found = manifest.artifact_type().as_ref().map(ToString::to_string);
     if found.as_deref() != Some(bundle::ARTIFACT_TYPE) {
