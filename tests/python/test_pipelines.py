@@ -208,6 +208,7 @@ def test_a_pipeline_on_gitlab_publishes_bundle_and_image(origin, tmp_path, envir
 def test_a_merge_request_on_gitlab_gets_the_report_as_a_note(origin, tmp_path, environment):
     needs_commands("check", "test")
     variables = {
+        "CI_DEFAULT_BRANCH": "main",
         "CI_PIPELINE_SOURCE": "merge_request_event",
         "CI_MERGE_REQUEST_IID": "7",
         "CI_PROJECT_ID": "1",
