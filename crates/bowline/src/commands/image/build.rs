@@ -203,6 +203,10 @@ impl Work<'_> {
 /// Returns where the image goes.
 fn destination(global: &Global, build: &ImageBuild) -> Result<Destination> {
     if let Some(to) = &build.to {
+        if matches!(to, Destination::Reference(Reference::Registry(_))) && build.tag.is_some() {
+            let hint = "hint: in a registry the image is named by --to; --tag names it in a layout or archive";
+            return Err(Failure::user(format!("--tag and an image of a registry are two names for one place\n{hint}")));
+        }
         return Ok(to.clone());
     }
     let path = project::find(global.dir.as_deref())?.join(".bowline/images");
