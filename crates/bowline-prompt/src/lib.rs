@@ -29,7 +29,7 @@ pub use input_schema::{InputSchema, SchemaError, VariableError, compile_schema};
 pub use lock::Lock;
 pub use project::{
     BaseUrl, ContentCapture, EndpointOverride, Environment, EnvironmentSource, HttpUrl, Model, Otlp, Project, Provider,
-    ProviderKind, RolloutPolicy, Target, Telemetry, UrlError,
+    ProviderKind, ReleasePolicy, RolloutPolicy, Target, Telemetry, UrlError,
 };
 pub use prompt::{
     CheckContext, Extension, InputSection, OutputSection, ParsedPrompt, PromptFile, Spanned, ToolDefinition,

@@ -1,5 +1,6 @@
 //! The project file, `bowline.yaml`.
 
+mod policy;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use bowline_types::{EnvironmentName, ModelAlias, ProjectName, ProviderName, Secr
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use policy::ReleasePolicy;
 pub(crate) use read::{Reading, check_plan, quoted};
 pub use url::{BaseUrl, HttpUrl, UrlError};
 
@@ -122,6 +124,9 @@ pub struct Environment {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, EndpointOverride>")]
     pub providers: BTreeMap<ProviderName, EndpointOverride>,
+    /// What is asked of a bundle before it is released here.
+    #[serde(skip_serializing_if = "ReleasePolicy::is_default")]
+    pub policy: ReleasePolicy,
 }
 
 /// How versions reach an environment.
@@ -231,6 +236,13 @@ impl Project {
             found.api_key = api_key.clone().or(found.api_key);
         }
         Some(found)
+    }
+
+    /// Returns whether an environment reaches any provider beyond this machine: answers of a simulator are no evidence for it.
+    #[must_use]
+    pub fn is_real(&self, environment: &EnvironmentName) -> bool {
+        let own = |name| self.provider_in(environment, name).and_then(|provider| provider.base_url);
+        self.providers.keys().any(|name| own(name).is_none_or(|url| !url.is_loopback()))
     }
 
     /// Returns how versions reach an environment; `None` where it is not declared.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use bowline_store::{Freeze, PointerRecord, QuarantineRecord, RolloutFilter, RolloutRecord, Store};
+use bowline_store::{Freeze, PointerRecord, QuarantineRecord, RolloutFilter, RolloutRecord, Store, Temporary};
 use bowline_types::{Digest, PromptName, Scope};
 
 use crate::error::{Error, Result};
@@ -12,6 +12,8 @@ pub struct EnvironmentState {
     pub scope: Scope,
     /// Set while nothing may move.
     pub freeze: Option<Freeze>,
+    /// Set where it is there for a time only.
+    pub temporary: Option<Temporary>,
     /// What is live.
     pub pointers: BTreeMap<PromptName, PointerRecord>,
     /// The running or held rollout of each prompt, at most one.
@@ -38,8 +40,10 @@ impl EnvironmentState {
         let newest =
             store.rollout_list(RolloutFilter { project: Some(project.clone()), ..RolloutFilter::default() }).await?;
         let quarantine = store.quarantine_list(project).await?.into_iter().filter(|record| record.scope == scope);
+        let (freeze, temporary) = environment.map(|found| (found.freeze, found.temporary)).unwrap_or_default();
         Ok(Self {
-            freeze: environment.and_then(|environment| environment.freeze),
+            freeze,
+            temporary,
             pointers: pointers.map(|pointer| (pointer.prompt.clone(), pointer)).collect(),
             rollouts: rollouts.into_iter().map(|rollout| (rollout.prompt.clone(), rollout)).collect(),
             quarantine: quarantine.collect(),

@@ -94,6 +94,34 @@ pub enum Error {
         /// The digest computed here.
         computed: Digest,
     },
+    /// A new environment has the name of one that is there.
+    #[error(
+        "environment `{environment}` is there already\nhint: choose another name, or `bowline env delete {environment}` where it is a temporary one"
+    )]
+    EnvironmentExists {
+        /// The environment.
+        environment: EnvironmentName,
+    },
+    /// A temporary environment with a life that is too short or too long.
+    #[error("`{environment}` can be there for 60 seconds to 90 days\nhint: one that stays belongs into bowline.yaml")]
+    TtlInvalid {
+        /// The environment.
+        environment: EnvironmentName,
+    },
+    /// Too many temporary environments.
+    #[error(
+        "the project has {most} temporary environments, which is the most\nhint: `bowline env delete` removes one before its time"
+    )]
+    EnvironmentsTooMany {
+        /// The bound.
+        most: usize,
+    },
+    /// An environment that is not temporary was to be removed.
+    #[error("`{environment}` is declared in bowline.yaml\nhint: remove it there")]
+    NotTemporary {
+        /// The environment.
+        environment: EnvironmentName,
+    },
     /// The rollout has ended.
     #[error("rollout {number} has ended: {state}\nhint: `bowline rollout explain {number}` says why")]
     RolloutEnded {

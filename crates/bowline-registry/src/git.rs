@@ -37,6 +37,15 @@ pub fn provenance(folder: &Path) -> Result<Provenance, GitError> {
     Ok(Provenance { commit: Some(commit), author: Some(author), dirty: !status.is_empty() })
 }
 
+/// Returns the time of a commit, in seconds since 1970: when it was committed, not when it was first written.
+///
+/// # Errors
+/// Fails where `git` cannot be run or has no such commit.
+pub fn commit_time(folder: &Path, commit: &str) -> Result<i64, GitError> {
+    let text = git(folder, &["log", "-1", "--format=%ct", commit])?;
+    text.parse().map_err(|_| GitError::Failed { command: "log".to_owned(), message: format!("`{text}` is no time") })
+}
+
 fn commit(folder: &Path) -> Result<Option<String>, GitError> {
     match git(folder, &["rev-parse", "--verify", "--quiet", "HEAD"]) {
         Ok(commit) => Ok(Some(commit)),

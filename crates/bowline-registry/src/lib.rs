@@ -4,19 +4,22 @@
 //! [`bowline_store::Write`]s of one transaction, whose preconditions name the state they were computed from. Whoever holds the
 //! store (the control role) commits them; where the state changed meanwhile, the commit fails and the caller reads again.
 
+pub mod bundle;
 mod environment;
 mod error;
 mod git;
+pub mod policy;
 mod release;
 mod rollback;
 mod rollout;
 mod snapshot;
+mod temporary;
 #[cfg(test)]
 mod testing;
 
 pub use environment::EnvironmentState;
 pub use error::{Error, Result};
-pub use git::{GitError, provenance};
+pub use git::{GitError, commit_time, provenance};
 pub use release::{Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus, Source};
 pub use rollback::{FreezeRequest, Rollback, freeze, rollback, unfreeze};
 pub use rollout::{Conclusion, End, VERDICT, advance, conclude, hold, observe};
@@ -24,3 +27,4 @@ pub use snapshot::{
     ContentCapture, Endpoint, Snapshot, SnapshotEnvironment, SnapshotFileError, SnapshotJsonError, SnapshotKey,
     SnapshotProject, SnapshotPrompt, SnapshotRollout, Target,
 };
+pub use temporary::{NewEnvironment, create, next_expiry, overlay, remove};

@@ -24,6 +24,8 @@ pub struct Release {
     pub protected: bool,
     /// Whether quarantined versions are tried again.
     pub retry: bool,
+    /// The bundle that the versions came in.
+    pub bundle: Option<Digest>,
     /// The prompts.
     pub prompts: Vec<PromptRelease>,
 }
@@ -333,11 +335,17 @@ impl Release {
             rollout: None,
             commit: self.provenance.commit.clone(),
             why: String::new(),
-            evidence: None,
+            evidence: self.bundle.map(|bundle| serde_json::json!({ "bundle": bundle })),
         }
     }
 
     fn origin(&self) -> String {
+        let bundle = self.bundle.map_or_else(String::new, |bundle| format!("bundle {} of ", bundle.short()));
+        let commit = self.commit();
+        format!("{bundle}{commit}")
+    }
+
+    fn commit(&self) -> String {
         match &self.provenance.commit {
             Some(commit) if self.provenance.dirty => format!("commit {} with changes", short(commit)),
             Some(commit) => format!("commit {}", short(commit)),

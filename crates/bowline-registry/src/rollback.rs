@@ -109,17 +109,22 @@ fn target(state: &EnvironmentState, request: &Rollback, pointer: &PointerRecord,
 
 /// Returns the writes that freeze an environment: releases, promotions and stages stop; serving and rolling back do not.
 #[must_use]
-pub fn freeze(scope: &Scope, request: FreezeRequest, at: Timestamp) -> Vec<Write> {
-    let row = row(scope, LogAction::Frozen, &request, at);
+pub fn freeze(state: &EnvironmentState, request: FreezeRequest, at: Timestamp) -> Vec<Write> {
+    let row = row(&state.scope, LogAction::Frozen, &request, at);
     let freeze = Some(Freeze { actor: request.actor, why: request.why, at });
-    vec![Write::EnvironmentPut(EnvironmentRecord { scope: scope.clone(), freeze }), Write::LogAppend(row)]
+    vec![record(state, freeze), Write::LogAppend(row)]
 }
 
 /// Returns the writes that lift a freeze.
 #[must_use]
-pub fn unfreeze(scope: &Scope, request: &FreezeRequest, at: Timestamp) -> Vec<Write> {
-    let row = row(scope, LogAction::Unfrozen, request, at);
-    vec![Write::EnvironmentPut(EnvironmentRecord { scope: scope.clone(), freeze: None }), Write::LogAppend(row)]
+pub fn unfreeze(state: &EnvironmentState, request: &FreezeRequest, at: Timestamp) -> Vec<Write> {
+    let row = row(&state.scope, LogAction::Unfrozen, request, at);
+    vec![record(state, None), Write::LogAppend(row)]
+}
+
+fn record(state: &EnvironmentState, freeze: Option<Freeze>) -> Write {
+    let (scope, temporary) = (state.scope.clone(), state.temporary.clone());
+    Write::EnvironmentPut(EnvironmentRecord { scope, freeze, temporary })
 }
 
 fn row(scope: &Scope, action: LogAction, request: &FreezeRequest, at: Timestamp) -> LogRow {

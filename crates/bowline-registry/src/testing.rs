@@ -41,6 +41,7 @@ pub(crate) fn empty() -> EnvironmentState {
     EnvironmentState {
         scope: scope(),
         freeze: None,
+        temporary: None,
         pointers: BTreeMap::new(),
         rollouts: BTreeMap::new(),
         quarantine: Vec::new(),
@@ -149,6 +150,7 @@ fn tell(write: &Write) -> String {
         Write::EnvironmentPut(record) => {
             format!("environment {}", record.freeze.as_ref().map_or("open", |_| "frozen"))
         }
+        Write::PointerRemove { expected, .. } => format!("pointer removed {}", letter(*expected)),
         Write::ObservationAppend(observation) => format!("observation {}", observation.sequence),
         other => panic!("the registry writes no {other:?}"),
     }

@@ -7,7 +7,8 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router, middleware};
 use bowline_canary::Preview;
 use bowline_store::{
-    InferenceFilter, InferenceRecord, LIST_ROWS_MAX, ObservationRecord, RolloutRecord, SummaryRow, VersionRecord,
+    EnvironmentRecord, InferenceFilter, InferenceRecord, LIST_ROWS_MAX, ObservationRecord, RolloutRecord, SummaryRow,
+    VersionRecord,
 };
 use bowline_telemetry::{METRICS_CONTENT_TYPE, Metrics};
 use bowline_types::{EnvironmentName, InferenceId, KeyId, ProjectName, PromptName};
@@ -26,9 +27,9 @@ use crate::console;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::wire::{
-    ActionRequest, BackupRequest, EnvironmentView, ErrorBody, ErrorDetail, InferenceView, KeyList, KeyRequest,
-    KeyResponse, KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest, ReleaseResponse, ReplayView,
-    RollbackRequest, RollbackResponse, RolloutView,
+    ActionRequest, BackupRequest, EnvironmentRequest, EnvironmentView, ErrorBody, ErrorDetail, InferenceView, KeyList,
+    KeyRequest, KeyResponse, KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest, ReleaseResponse,
+    ReplayView, RollbackRequest, RollbackResponse, RolloutView,
 };
 
 /// Rows of a list, unless the query says otherwise.
@@ -69,7 +70,8 @@ pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -
         .route("/", put(project_put))
         .route("/releases", post(release))
         .route("/plan", post(plan_preview))
-        .route("/environments", get(environment_list))
+        .route("/environments", get(environment_list).post(environment_create))
+        .route("/environments/{environment}/delete", post(environment_remove))
         .route("/environments/{environment}/log", get(log_list))
         .route("/environments/{environment}/summary", get(summary_list))
         .route("/environments/{environment}/rollback", post(rollback))
@@ -201,6 +203,22 @@ async fn rollback(
     Body(request): Body<RollbackRequest>,
 ) -> Result<Json<RollbackResponse>> {
     server.control.rollback(&project, &environment, request).await.map(Json)
+}
+
+async fn environment_create(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Body(request): Body<EnvironmentRequest>,
+) -> Result<Json<EnvironmentRecord>> {
+    server.control.environment_create(&project, request).await.map(Json)
+}
+
+async fn environment_remove(
+    State(server): State<Server>,
+    Path((project, environment)): Path<(ProjectName, EnvironmentName)>,
+    Body(request): Body<ActionRequest>,
+) -> Result<StatusCode> {
+    server.control.environment_remove(&project, &environment, request).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 async fn freeze(

@@ -1,6 +1,7 @@
 use bowline_canary::Plan;
 use bowline_prompt::{Environment, EnvironmentSource, Project, RolloutPolicy};
-use bowline_registry::{Policy, Source};
+use bowline_registry::{Policy, Source, overlay};
+use bowline_store::EnvironmentRecord;
 use bowline_types::{EnvironmentName, ProjectName, closest};
 use serde_json::Value;
 
@@ -22,6 +23,17 @@ impl Running {
     /// Reads a stored or received configuration.
     pub(crate) fn decode(config: Value) -> Result<Self> {
         serde_json::from_value(config).map(Self).map_err(|source| Error::Document { field: "config", source })
+    }
+
+    /// Adds the environments that are there for a time only.
+    pub(crate) fn with(mut self, records: &[EnvironmentRecord]) -> Self {
+        overlay(&mut self.0, records);
+        self
+    }
+
+    /// Returns the project, with all environments.
+    pub(crate) const fn project(&self) -> &Project {
+        &self.0
     }
 
     /// Refuses the configuration of another project.

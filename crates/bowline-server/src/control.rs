@@ -17,6 +17,7 @@ mod access;
 mod environment;
 mod release;
 mod rollout;
+mod temporary;
 mod version;
 
 /// How the control role works.
@@ -57,6 +58,8 @@ struct Turn {
     published_at: Timestamp,
     /// Whether the store may hold something that gateways do not know.
     stale: bool,
+    /// When the first temporary environment is to be removed.
+    expiry: Option<Timestamp>,
 }
 
 // === impl ControlOptions ===
@@ -140,6 +143,9 @@ impl Control {
         if turn.stale || due {
             self.publish(&mut turn).await?;
         }
+        if turn.expiry.is_some_and(|expiry| expiry <= self.now()) {
+            self.expire(&mut turn).await?;
+        }
         driven
     }
 
@@ -204,6 +210,7 @@ impl Control {
         let epoch = self.shared.snapshot.borrow().epoch;
         next.epoch = if turn.published == Some(digest) { epoch } else { epoch + 1 };
         self.shared.snapshot.send_replace(Arc::new(next));
+        turn.expiry = self.expiry().await?;
         (turn.published, turn.published_at, turn.stale) = (Some(digest), now, false);
         Ok(())
     }
@@ -232,7 +239,8 @@ impl Control {
             name: project.to_string(),
             hint: "`bowline up DIR` or `bowline release` makes it known",
         })?;
-        Running::decode(record.config)
+        let temporary = self.shared.store.environment_list(project.clone()).await?;
+        Ok(Running::decode(record.config)?.with(&temporary))
     }
 
     async fn scope(&self, project: &ProjectName, environment: &EnvironmentName) -> Result<Scope> {

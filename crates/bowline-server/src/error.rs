@@ -109,8 +109,13 @@ impl Error {
                 | Registry::NoCommit { .. }
                 | Registry::Frozen { .. }
                 | Registry::NothingBefore { .. }
+                | Registry::EnvironmentExists { .. }
+                | Registry::EnvironmentsTooMany { .. }
+                | Registry::NotTemporary { .. }
                 | Registry::RolloutEnded { .. } => ErrorKind::Conflict,
-                Registry::DigestMismatch { .. } | Registry::PlanInvalid { .. } => ErrorKind::InvalidRequest,
+                Registry::DigestMismatch { .. } | Registry::PlanInvalid { .. } | Registry::TtlInvalid { .. } => {
+                    ErrorKind::InvalidRequest
+                }
                 Registry::Corrupt { .. } => ErrorKind::Internal,
                 Registry::Store(error) => store_kind(error),
             },

@@ -1,6 +1,7 @@
 //! The JSON bodies of the control API, shared by the server and the client of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bowline_canary::{Arms, Decision, Evidence, Plan, Point};
 use bowline_registry::{ReleaseResult, Source};
@@ -28,6 +29,9 @@ pub struct ReleaseRequest {
     pub actor: String,
     /// The commit they came from.
     pub provenance: Provenance,
+    /// The bundle that the versions came in; its signatures were verified and its policy held by whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Digest>,
     /// The parsed project file; becomes the running configuration of the project.
     pub config: Value,
     /// Whether quarantined versions are tried again.
@@ -117,6 +121,21 @@ pub struct EnvironmentView {
     pub rollouts: Vec<RolloutRecord>,
     /// The versions that lost.
     pub quarantine: Vec<QuarantineRecord>,
+}
+
+/// `POST /api/v1/projects/{project}/environments`: an environment that is there for a time only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentRequest {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// The environment whose settings it has, and whose versions it begins with.
+    pub from: EnvironmentName,
+    /// How long it is there, such as `3d`: a minute to 90 days.
+    #[serde(with = "bowline_types::duration_text")]
+    pub ttl: Duration,
+    /// Who asks.
+    pub actor: String,
 }
 
 /// `GET …/log`: a page of the pointer log, newest first.

@@ -24,7 +24,7 @@ pub use inference::{Content, InferenceFilter, InferenceRecord};
 pub use outcome::{OutcomeRecord, OutcomeTarget, OutcomeValue};
 pub use record::{
     EnvironmentRecord, Freeze, KeyRecord, LogAction, LogFilter, LogRow, PointerRecord, ProjectRecord, Provenance,
-    QuarantineRecord, RegistrationRecord, VersionRecord,
+    QuarantineRecord, RegistrationRecord, Temporary, VersionRecord,
 };
 pub use rollout::{LossRecord, Maturing, ObservationRecord, RolloutFilter, RolloutRecord, RolloutState};
 pub use store::{BoxFuture, Store};

@@ -59,6 +59,22 @@ pub struct EnvironmentRecord {
     pub scope: Scope,
     /// Set while nothing may move.
     pub freeze: Option<Freeze>,
+    /// Set while the environment is there for a time only, such as that of a pull request; the project file does not declare it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temporary: Option<Temporary>,
+}
+
+/// An environment that is there for a time only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Temporary {
+    /// The environment whose settings it has, and whose versions it began with.
+    pub from: EnvironmentName,
+    /// Who made it.
+    pub actor: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it is removed.
+    pub expires_at: Timestamp,
 }
 
 /// Why and since when nothing may move in an environment.
@@ -144,6 +160,10 @@ pub enum LogAction {
     Frozen,
     /// The environment was unfrozen.
     Unfrozen,
+    /// A temporary environment was made.
+    Created,
+    /// A temporary environment was removed.
+    Removed,
 }
 
 /// A version that lost a rollout in an environment and is not released there again without `--retry`.
@@ -197,4 +217,19 @@ pub struct LogFilter {
     pub before: Option<u64>,
     /// At most this many rows, and never more than [`crate::LIST_ROWS_MAX`].
     pub limit: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn environments_of_before_are_read_and_written_as_before() {
+        let before = json!({ "scope": { "project": "shop", "environment": "prod" }, "freeze": null });
+        let read: EnvironmentRecord = serde_json::from_value(before.clone()).unwrap();
+        assert_eq!(read.temporary, None);
+        assert_eq!(serde_json::to_value(&read).unwrap(), before);
+    }
 }

@@ -2,6 +2,8 @@
 
 mod clock;
 mod fixtures;
+mod registry;
 
 pub use clock::ManualClock;
 pub use fixtures::{conformance_data, workspace_root};
+pub use registry::RegistryProgram;

@@ -7,14 +7,21 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::output::Format;
 
 mod access;
+mod bundle;
 mod change;
+mod image;
 mod machine;
 mod prompt;
 mod rollout;
 mod serve;
 
 pub(crate) use access::{Inference, InferenceList, InferenceShow, InferenceTail, Key, KeyCreate, KeyList, KeyRevoke};
-pub(crate) use change::{Environment, EnvironmentLog, Freeze, Release, Rollback};
+pub(crate) use bundle::{
+    Bundle, BundleBuild, BundleDiff, BundleInspect, BundleKey, BundleKeyGenerate, BundlePull, BundlePush, BundleVerify,
+    KeyPlace, RegistryOptions,
+};
+pub(crate) use change::{Environment, EnvironmentCreate, EnvironmentDelete, EnvironmentLog, Freeze, Release, Rollback};
+pub(crate) use image::{BaseImage, Destination, Image, ImageBuild, ImageInspect};
 pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
 pub(crate) use prompt::{Check, Lock, Prompt, PromptDiff, PromptRender, Run, Schema, SchemaOf, Variables};
 pub(crate) use rollout::{Rollout, RolloutEnd, RolloutList, RolloutNumber, RolloutPlan, RolloutWatch};
@@ -83,6 +90,9 @@ pub(crate) enum Command {
     Run(Run),
     /// Writes bowline.lock: what the commit stands for, in lines that can be reviewed
     Lock(Lock),
+    /// Bundles: everything of one commit, locked, signed and sent to a registry
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// Releases the prompts of the working tree to an environment
     Release(Release),
     /// Moves a prompt of an environment back to an earlier version, at once
@@ -101,6 +111,9 @@ pub(crate) enum Command {
     /// Inferences: the calls that were served
     #[command(subcommand)]
     Inference(Inference),
+    /// Container images: package files with a bundle, look at them
+    #[command(subcommand)]
+    Image(Image),
     /// Copies the store to a file, while it is in use
     Backup(Backup),
     /// Puts a copy in place of the store, while nothing uses it

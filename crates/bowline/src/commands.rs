@@ -1,9 +1,11 @@
 //! The commands: one verb per file.
 
 mod backup;
+mod bundle;
 mod check;
 mod environment;
 mod freeze;
+mod image;
 mod inference;
 mod key;
 mod live;
@@ -19,7 +21,7 @@ mod sim;
 
 use std::process::ExitCode;
 
-use crate::cli::{Arguments, Command, Environment, Global, Inference, Key, Prompt, Rollout};
+use crate::cli::{Arguments, Command, Environment, Global, Image, Inference, Key, Prompt, Rollout};
 use crate::connect::{self, Connection};
 use crate::failure::Result;
 use crate::{demo, serve, up};
@@ -40,6 +42,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Prompt(command) => done(Box::pin(prompt(global, command)).await),
         Command::Run(run) => done(Box::pin(run::run(global, run)).await),
         Command::Lock(lock) => lock::run(global, lock),
+        Command::Bundle(command) => done(Box::pin(bundle::run(global, command)).await),
         Command::Release(release) => done(Box::pin(release::run(global, release)).await),
         Command::Rollback(rollback) => done(Box::pin(rollback::run(global, rollback)).await),
         Command::Freeze(freeze) => done(Box::pin(freeze::run(global, freeze)).await),
@@ -47,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Rollout(command) => Box::pin(rollout(global, command)).await,
         Command::Key(command) => done(Box::pin(key(global, command)).await),
         Command::Inference(command) => done(Box::pin(inference(global, command)).await),
+        Command::Image(command) => done(Box::pin(image(global, command)).await),
         Command::Backup(backup) => done(Box::pin(backup::run(global, backup)).await),
         Command::Restore(restore) => done(restore::run(global, restore)),
         Command::Schema(schema) => done(schema::run(schema)),
@@ -66,6 +70,8 @@ async fn environment(global: &Global, command: &Environment) -> Result<()> {
     match command {
         Environment::List => environment::list::run(global).await,
         Environment::Log(log) => environment::log::run(global, log).await,
+        Environment::Create(create) => environment::create::run(global, create).await,
+        Environment::Delete(delete) => environment::delete::run(global, delete).await,
     }
 }
 
@@ -94,6 +100,13 @@ async fn inference(global: &Global, command: &Inference) -> Result<()> {
         Inference::List(list) => inference::list::run(global, list).await,
         Inference::Show(show) => inference::show::run(global, show).await,
         Inference::Tail(tail) => inference::tail::run(global, tail).await,
+    }
+}
+
+async fn image(global: &Global, command: &Image) -> Result<()> {
+    match command {
+        Image::Build(build) => image::build::run(global, build).await,
+        Image::Inspect(inspect) => image::inspect::run(global, inspect).await,
     }
 }
 

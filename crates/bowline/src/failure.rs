@@ -68,6 +68,30 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+impl From<bowline_oci::Error> for Failure {
+    fn from(error: bowline_oci::Error) -> Self {
+        Self { internal: false, error: error.into() }
+    }
+}
+
+impl From<bowline_oci::image::Error> for Failure {
+    fn from(error: bowline_oci::image::Error) -> Self {
+        Self { internal: false, error: error.into() }
+    }
+}
+
+impl From<bowline_signature::Error> for Failure {
+    fn from(error: bowline_signature::Error) -> Self {
+        Self { internal: false, error: error.into() }
+    }
+}
+
+impl From<bowline_registry::bundle::Error> for Failure {
+    fn from(error: bowline_registry::bundle::Error) -> Self {
+        Self { internal: false, error: error.into() }
+    }
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let internal = match &error {

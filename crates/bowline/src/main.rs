@@ -1,5 +1,6 @@
 //! The `bowline` binary: parse, run, exit code. Everything else is behind [`commands`].
 
+mod bundles;
 mod cli;
 mod commands;
 mod connect;

@@ -1,5 +1,6 @@
 //! The only module that reads the environment of the process.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,13 @@ pub(crate) fn clock() -> Result<Arc<dyn Clock>> {
 pub(crate) fn actor() -> String {
     let named = variable("BOWLINE_ACTOR").or_else(|| variable("GIT_AUTHOR_NAME")).or_else(git_user);
     named.or_else(|| variable("USER")).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Returns Docker's file of credentials: in `DOCKER_CONFIG`, else in `~/.docker`. It need not be there.
+pub(crate) fn docker_config() -> Option<PathBuf> {
+    let folder = variable("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
+    folder.map(|folder| folder.join("config.json"))
 }
 
 fn git_user() -> Option<String> {

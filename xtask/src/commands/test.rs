@@ -3,7 +3,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::{Outcome, conformance, generate, tidy, tour};
+use super::{Outcome, conformance, generate, image, tidy, tour};
 use crate::environment;
 use crate::process;
 use crate::stopwatch::{Stopwatch, Took};
@@ -12,11 +12,13 @@ use crate::workspace::Workspace;
 mod browser;
 mod deny;
 mod python;
+mod registries;
 
 /// How much to run.
 #[derive(clap::Args)]
 pub(super) struct Options {
-    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser; and the tour and the demo.
+    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries and
+    /// cosign; and the tour and the demo.
     #[arg(long)]
     full: bool,
     /// One step, by its name in the table at the end
@@ -47,14 +49,16 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 7] = [
+const FULL: [Step; 9] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
+    Step { name: "registries", run: registries::run },
     Step { name: "tour", run: |workspace| tour::execute_all(workspace, &bowline(workspace)) },
     Step { name: "demo", run: demo },
+    Step { name: "image", run: image::test },
 ];
 
 /// Runs the steps up to the first that fails, and prints what became of each.
@@ -152,6 +156,7 @@ fn bowline(workspace: &Workspace) -> PathBuf {
 fn reference(workspace: &Workspace) -> anyhow::Result<Outcome> {
     generate::run(workspace, &generate::Options::check(bowline(workspace)))
 }
+
 
 fn demo(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let mut command = Command::new(bowline(workspace));

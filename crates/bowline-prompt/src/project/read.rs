@@ -290,6 +290,11 @@ impl Reader<'_> {
         let rest = node.entries().iter().filter(|(key, _)| key.text != "providers").cloned().collect();
         let rest = Node { value: Value::Mapping(rest), span: node.span };
         let environment: Environment = self.diagnostics.take(yaml::decode(self.file, &rest))?;
+        if environment.policy.lacks_signers() {
+            let span = node.at(&["policy", "suites"]).map_or(node.span, |node| node.span);
+            let error = self.error("policy", span, "a policy that asks for suites names no signers");
+            self.diagnostics.push(error.hint("a report counts where a key under `signers` signed it"));
+        }
         if environment.source == Some(EnvironmentSource::Worktree) && key.text != DEV {
             let span = node.get("source").map_or(node.span, |node| node.span);
             let error = self.error("worktree", span, format!("only `{DEV}` is served from the working tree"));

@@ -54,6 +54,12 @@ impl BaseUrl {
         &self.0
     }
 
+    /// Returns whether the address is one of this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        parts(&self.0).is_ok_and(|parts| is_loopback(parts.host))
+    }
+
     /// Returns whether the host is `host` or stands below it.
     pub(super) fn is_below(&self, host: &str) -> bool {
         let own = parts(&self.0).map(|parts| parts.host.to_ascii_lowercase());

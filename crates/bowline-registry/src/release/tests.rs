@@ -19,6 +19,7 @@ fn release(letter: &str) -> Release {
         source_declared: Source::Cli,
         protected: true,
         retry: false,
+        bundle: None,
         prompts: vec![prompt],
     }
 }

@@ -1,7 +1,7 @@
 use bowline_store::RolloutState;
 
 use super::*;
-use crate::testing::{at, digest, empty, moved, prompt, scope, told};
+use crate::testing::{at, digest, empty, moved, prompt, told};
 
 fn request(to: Option<&str>) -> Rollback {
     Rollback { prompt: prompt(), to: to.map(str::to_owned), actor: "grace".to_owned(), why: "too slow".to_owned() }
@@ -106,8 +106,8 @@ fn rows_of_other_prompts_are_not_its_history() {
 fn freezes_are_rows() {
     let request = FreezeRequest { actor: "grace".to_owned(), why: "holiday".to_owned() };
     assert_eq!(
-        told(&freeze(&scope(), request.clone(), at(60))),
+        told(&freeze(&empty(), request.clone(), at(60))),
         ["environment frozen", "log Frozen ->- by grace: holiday"]
     );
-    assert_eq!(told(&unfreeze(&scope(), &request, at(60))), ["environment open", "log Unfrozen ->- by grace: holiday"]);
+    assert_eq!(told(&unfreeze(&empty(), &request, at(60))), ["environment open", "log Unfrozen ->- by grace: holiday"]);
 }

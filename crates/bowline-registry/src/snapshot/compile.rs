@@ -14,6 +14,7 @@ use super::{
     SnapshotRollout, Target,
 };
 use crate::error::{Error, Result};
+use crate::temporary::overlay;
 
 impl Snapshot {
     /// Compiles the state of the store into a snapshot of epoch 0. `lease` says until when the candidate of a rollout may be served.
@@ -31,8 +32,9 @@ impl Snapshot {
         let mut snapshot = Self::empty(compiled_at);
         for record in store.project_list().await? {
             let name = record.project;
-            let config: Project =
+            let mut config: Project =
                 serde_json::from_value(record.config).map_err(|source| Error::Corrupt { noun: "project", source })?;
+            overlay(&mut config, &store.environment_list(name.clone()).await?);
             let pointers = store.pointer_list(name.clone()).await?;
             let active = RolloutFilter { project: Some(name.clone()), active: true, ..RolloutFilter::default() };
             let rollouts = store.rollout_list(active).await?;

@@ -159,6 +159,8 @@ const fn word(action: LogAction) -> &'static str {
         LogAction::Retried => "quarantine lifted",
         LogAction::Frozen => "frozen",
         LogAction::Unfrozen => "unfrozen",
+        LogAction::Created => "made",
+        LogAction::Removed => "removed",
     }
 }
 

@@ -65,8 +65,10 @@ impl Control {
 
     /// Lists the pointer log of an environment, newest first.
     ///
+    /// The log of an environment that was removed is still there.
+    ///
     /// # Errors
-    /// Says that the environment does not exist.
+    /// Says that the environment never existed.
     pub async fn log_list(
         &self,
         project: &ProjectName,
@@ -75,7 +77,14 @@ impl Control {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<LogRow>> {
-        let scope = self.scope(project, environment).await?;
+        let scope = match self.scope(project, environment).await {
+            Ok(scope) => scope,
+            Err(error) => {
+                let scope = Scope { project: project.clone(), environment: environment.clone() };
+                let known = self.shared.store.environment_fetch(scope.clone()).await?;
+                known.ok_or(error).map(|_| scope)?
+            }
+        };
         Ok(self.shared.store.log_list(LogFilter { scope, prompt, before, limit }).await?)
     }
 
@@ -125,7 +134,8 @@ impl Control {
         let request = FreezeRequest { actor, why };
         let mut turn = self.shared.turn.lock().await;
         let now = self.now();
-        let writes = if off { unfreeze(&scope, &request, now) } else { freeze(&scope, request, now) };
+        let state = EnvironmentState::load(self.shared.store.as_ref(), scope).await?;
+        let writes = if off { unfreeze(&state, &request, now) } else { freeze(&state, request, now) };
         self.commit(&mut turn, writes).await
     }
 }

@@ -29,6 +29,7 @@ impl Control {
     pub async fn release(&self, project: &ProjectName, request: ReleaseRequest) -> Result<ReleaseResponse> {
         let running = Running::decode(request.config.clone())?;
         running.refuse_other(project)?;
+        let running = running.with(&self.shared.store.environment_list(project.clone()).await?);
         let declared = running.environment(&request.environment)?;
         refuse_twice(&request.prompts)?;
         let scope = Scope { project: project.clone(), environment: request.environment };
@@ -50,6 +51,7 @@ impl Control {
             source_declared: declared.source,
             protected: declared.protected,
             retry: request.retry,
+            bundle: request.bundle,
             prompts,
         };
         let (changes, results) = release.plan(&state, now)?;

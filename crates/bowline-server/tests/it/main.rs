@@ -10,4 +10,5 @@ mod internal;
 mod links;
 mod rollouts;
 mod snapshots;
+mod temporary;
 mod world;

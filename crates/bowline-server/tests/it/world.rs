@@ -101,6 +101,7 @@ pub(crate) fn release_request(prompts: Vec<ReleasePrompt>) -> ReleaseRequest {
         },
         config: config(&plan()),
         retry: false,
+        bundle: None,
         prompts,
     }
 }

@@ -6,7 +6,9 @@ use super::samples::{
     at, digest, key, key_hash, key_id, log_row, pointer, pointer_put, prompt, quarantine, registration, scope,
 };
 use super::{Subject, conflict, write};
-use crate::{EnvironmentRecord, Freeze, LIST_ROWS_MAX, LogFilter, LogRow, ProjectRecord, Store, VersionRecord, Write};
+use crate::{
+    EnvironmentRecord, Freeze, LIST_ROWS_MAX, LogFilter, LogRow, ProjectRecord, Store, Temporary, VersionRecord, Write,
+};
 
 /// A project is replaced by a later one of its name; lists are by name.
 pub async fn projects(subject: impl Subject) {
@@ -65,7 +67,7 @@ pub async fn registrations_are_limited(subject: impl Subject) {
 /// The state of an environment is replaced; lists are by name.
 pub async fn environments(subject: impl Subject) {
     let store = subject.store();
-    let thawed = |name| EnvironmentRecord { scope: scope(name), freeze: None };
+    let thawed = |name| EnvironmentRecord { scope: scope(name), freeze: None, temporary: None };
     let freeze = Freeze { actor: "ada".to_owned(), why: "incident".to_owned(), at: at(1) };
     let frozen = EnvironmentRecord { freeze: Some(freeze), ..thawed("prod") };
     assert_eq!(store.environment_fetch(scope("prod")).await.unwrap(), None);
@@ -74,6 +76,11 @@ pub async fn environments(subject: impl Subject) {
     write(store, [Write::EnvironmentPut(thawed("prod"))]).await;
     assert_eq!(store.environment_fetch(scope("prod")).await.unwrap(), Some(thawed("prod")));
     assert_eq!(store.environment_list("desk".parse().unwrap()).await.unwrap(), []);
+    let temporary =
+        Temporary { from: "staging".parse().unwrap(), actor: "ci".to_owned(), created_at: at(1), expires_at: at(2) };
+    let passing = EnvironmentRecord { temporary: Some(temporary), ..thawed("pr-1") };
+    write(store, [Write::EnvironmentPut(passing.clone())]).await;
+    assert_eq!(store.environment_fetch(scope("pr-1")).await.unwrap(), Some(passing));
 }
 
 /// A pointer moves only from where the caller believes it to be; lists are by environment and prompt.

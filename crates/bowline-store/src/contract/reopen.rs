@@ -56,6 +56,7 @@ fn one_of_each() -> Vec<Write> {
         Write::EnvironmentPut(EnvironmentRecord {
             scope: scope("prod"),
             freeze: Some(Freeze { actor: "ada".to_owned(), why: "incident".to_owned(), at: at(1) }),
+            temporary: None,
         }),
         pointer_put(pointer("prod", "answer", "one"), None),
         pointer_put(pointer("prod", "gone", "one"), None),

@@ -1,5 +1,10 @@
+use std::time::Duration;
+
+use bowline_oci::Reference;
 use bowline_types::{EnvironmentName, PromptName};
 use clap::{Args, Subcommand};
+
+use super::RegistryOptions;
 
 /// `bowline release`.
 #[derive(Args, Debug)]
@@ -11,12 +16,18 @@ pub(crate) struct Release {
     /// The environment
     #[arg(long, value_name = "ENV")]
     pub(crate) env: EnvironmentName,
+    /// Releases a bundle instead of the working tree, once the policy of the environment holds: REGISTRY/REPOSITORY[:TAG][@DIGEST] or
+    /// oci:PATH[:TAG]
+    #[arg(long, value_name = "REF")]
+    pub(crate) bundle: Option<Reference>,
     /// Tries versions again that lost in this environment before
     #[arg(long)]
     pub(crate) retry: bool,
     /// Releases this prompt only; may be given several times [default: all]
     #[arg(long, value_name = "NAME")]
     pub(crate) prompt: Vec<PromptName>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 }
 
 /// `bowline rollback`.
@@ -58,6 +69,41 @@ pub(crate) enum Environment {
     List,
     /// Prints the log of an environment: every move, by whom, and why
     Log(EnvironmentLog),
+    /// Makes an environment that is there for a time only, such as that of a pull request
+    Create(EnvironmentCreate),
+    /// Removes such an environment before its time
+    Delete(EnvironmentDelete),
+}
+
+/// `bowline env create`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "It begins with the versions that are live in the other one and has its settings, takes releases of the command line, and is \
+                        removed by itself. What it served stays in the records, and its log can be read on."
+)]
+pub(crate) struct EnvironmentCreate {
+    /// Its name, such as pr-123
+    pub(crate) env: EnvironmentName,
+    /// The environment that it is made from
+    #[arg(long, value_name = "ENV")]
+    pub(crate) from: EnvironmentName,
+    /// How long it is there, such as 12h or 3d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) ttl: Duration,
+}
+
+/// `bowline env delete`.
+#[derive(Args, Debug)]
+pub(crate) struct EnvironmentDelete {
+    /// The environment
+    pub(crate) env: EnvironmentName,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT", default_value = "no longer needed")]
+    pub(crate) why: String,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    bowline_types::parse_duration(text).ok_or_else(|| "write a number and a unit, such as 12h or 3d".to_owned())
 }
 
 /// `bowline env log`.

@@ -1,9 +1,11 @@
+mod bundle;
+
 use anyhow::Context;
 use bowline_registry::{ReleaseResult, ReleaseStatus, Source, provenance};
 use bowline_server::wire::{ReleaseRequest, ReleaseResponse};
 use bowline_types::EnvironmentName;
 
-use super::{connected, live, prompt};
+use super::{connected, prompt};
 use crate::cli::{self, Global};
 use crate::failure::{Failure, Result};
 use crate::findings;
@@ -12,11 +14,25 @@ use crate::project::{self, FolderSource};
 use crate::settings;
 use crate::style::{Paint, Style};
 
-/// Releases the working tree to an environment.
+/// Releases the working tree or a bundle to an environment.
 ///
 /// # Errors
 /// The project has errors, or the registry refuses.
 pub(crate) async fn run(global: &Global, release: &cli::Release) -> Result<()> {
+    let request = match &release.bundle {
+        Some(reference) => bundle::request(global, release, reference).await?,
+        None => worktree(global, release)?,
+    };
+    let request = ReleaseRequest { retry: release.retry, ..request };
+    let whole = release.prompt.is_empty();
+    let response = connected(global, async |connection| {
+        Ok(connection.client.post::<ReleaseResponse>("/releases", &request).await?)
+    });
+    print(global, &release.env, &response.await?, whole)
+}
+
+/// Returns the request that releases the working tree.
+fn worktree(global: &Global, release: &cli::Release) -> Result<ReleaseRequest> {
     let loaded = project::load(global.dir.as_deref())?;
     if loaded.report.has_errors() {
         let source = FolderSource::new(&loaded.folder);
@@ -24,18 +40,11 @@ pub(crate) async fn run(global: &Global, release: &cli::Release) -> Result<()> {
         let summary = findings::summary(&loaded.report.diagnostics, loaded.report.prompt_count);
         return Err(Failure::user(format!("nothing was released: {summary}")));
     }
-    live::declared(loaded.project()?, &release.env)?;
     for name in &release.prompt {
         prompt::find(&loaded, name)?;
     }
     let provenance = provenance(&loaded.folder).context("the commit could not be found")?;
-    let request = loaded.release(release.env.clone(), Source::Cli, provenance, settings::actor(), &release.prompt)?;
-    let request = ReleaseRequest { retry: release.retry, ..request };
-    let whole = release.prompt.is_empty();
-    let response = connected(global, async |connection| {
-        Ok(connection.client.post::<ReleaseResponse>("/releases", &request).await?)
-    });
-    print(global, &release.env, &response.await?, whole)
+    loaded.release(release.env.clone(), Source::Cli, provenance, settings::actor(), &release.prompt)
 }
 
 fn print(global: &Global, environment: &EnvironmentName, response: &ReleaseResponse, whole: bool) -> Result<()> {

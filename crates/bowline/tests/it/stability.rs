@@ -76,6 +76,7 @@ fn release(simulator: &str, text: &str) -> ReleaseRequest {
         provenance: Provenance { commit: None, author: None, dirty: true },
         config: serde_json::to_value(report.project.as_ref().unwrap()).unwrap(),
         retry: false,
+        bundle: None,
         prompts: prompts.collect(),
     }
 }

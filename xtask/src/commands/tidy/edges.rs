@@ -5,13 +5,16 @@ use crate::workspace::{Crate, Workspace};
 type Row = (&'static str, &'static [&'static str]);
 
 /// What each crate may see: `types → pure domains → traits they own → adapters → surfaces → binary`.
-const EDGES: [Row; 16] = [
+const EDGES: [Row; 18] = [
     ("bowline-types", &[]),
     ("bowline-canary", &["bowline-types"]),
     ("bowline-chat", &["bowline-types"]),
     // A prompt's front matter and the project file carry the plan of a rollout.
     ("bowline-prompt", &["bowline-types", "bowline-canary"]),
     ("bowline-providers", &["bowline-types", "bowline-chat"]),
+    // Artifacts and registries know nothing of prompts: images of any kind go the same way.
+    ("bowline-oci", &["bowline-types"]),
+    ("bowline-signature", &["bowline-types"]),
     ("bowline-store", &["bowline-types"]),
     ("bowline-store-sqlite", &["bowline-types", "bowline-store"]),
     ("bowline-registry", &["bowline-types", "bowline-canary", "bowline-prompt", "bowline-store"]),
@@ -55,6 +58,8 @@ const EVERY_CRATE: &[&str] = &[
     "bowline-chat",
     "bowline-prompt",
     "bowline-providers",
+    "bowline-oci",
+    "bowline-signature",
     "bowline-store",
     "bowline-store-sqlite",
     "bowline-registry",
@@ -68,7 +73,8 @@ const EVERY_CRATE: &[&str] = &[
 /// What the tests of any crate may see besides.
 const TESTS: [&str; 3] = ["bowline-testkit", "bowline-sim", "bowline-store-sqlite"];
 
-const NETWORK: &[&str] = &["bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline"];
+const NETWORK: &[&str] =
+    &["bowline-oci", "bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline"];
 
 /// Libraries that not every crate may use: domains never see sockets or SQL, and only programs drop the type of an error.
 const RESERVED: [Row; 10] = [
@@ -79,11 +85,19 @@ const RESERVED: [Row; 10] = [
     ("hyper", NETWORK),
     ("hyper-util", NETWORK),
     // The server has both ends of the way between gateways and control.
-    ("hyper-rustls", &["bowline-telemetry", "bowline-gateway", "bowline-server"]),
+    ("hyper-rustls", &["bowline-oci", "bowline-telemetry", "bowline-gateway", "bowline-server"]),
     ("tower", &["bowline-server", "bowline"]),
     (
         "tokio",
-        &["bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline-store-sqlite", "bowline"],
+        &[
+            "bowline-oci",
+            "bowline-telemetry",
+            "bowline-gateway",
+            "bowline-server",
+            "bowline-sim",
+            "bowline-store-sqlite",
+            "bowline",
+        ],
     ),
     ("notify", &["bowline"]),
 ];

@@ -32,6 +32,10 @@ fn lines(view: &EnvironmentView, style: Style) -> Vec<String> {
         let text = format!("  frozen by {} since {} UTC: {}", freeze.actor, moment(freeze.at), freeze.why);
         lines.push(style.paint(Paint::Yellow, &text));
     }
+    if let Some(temporary) = view.state.as_ref().and_then(|state| state.temporary.as_ref()) {
+        let (from, until) = (&temporary.from, moment(temporary.expires_at));
+        lines.push(format!("  made from {from} by {}, removed at {until} UTC", temporary.actor));
+    }
     if view.pointers.is_empty() {
         lines.push("  nothing is live".to_owned());
     }

@@ -48,6 +48,7 @@ fn cells(row: &LogRow) -> [String; 5] {
     let why = match row.action {
         LogAction::Frozen => format!("frozen: {}", row.why),
         LogAction::Unfrozen => format!("freeze lifted: {}", row.why),
+        LogAction::Removed => format!("removed: {}", row.why),
         _ => row.why.clone(),
     };
     [moment(row.at), by, version(row.from), version(row.to), why]

@@ -1,0 +1,69 @@
+//! Whether a bundle may be released to an environment: what its signatures and reports say, held against the policy of the environment.
+
+mod evaluate;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use bowline_types::{Digest, Timestamp};
+use serde::Serialize;
+
+pub use report::{PREDICATE, Report, ReportError, ReportSuite, Verdict as ReportVerdict};
+
+/// What an environment asks of a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Keys that must have signed it, every one of them, by the names that people know them by. None: no signature is asked for.
+    pub signers: Vec<String>,
+    /// Suites that must have passed, by name. None: no report is asked for.
+    pub suites: Vec<String>,
+    /// How old the report may be. None: of any age.
+    pub report_age_max: Option<Duration>,
+    /// Whether a report of simulated providers counts: where the environment itself serves simulated ones.
+    pub simulated: bool,
+}
+
+/// What there is of a bundle. Only what was verified goes in here.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// The keys of the policy that signed the bundle, by their place in [`Policy::signers`].
+    pub signers: Vec<usize>,
+    /// The reports that a key of the policy signed.
+    pub reports: Vec<Report>,
+    /// The versions of the bundle.
+    pub versions: Vec<Held>,
+}
+
+/// A version of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The prompt.
+    pub name: String,
+    /// Its version.
+    pub digest: Digest,
+    /// The path of the suite that the prompt names.
+    pub suite: Option<String>,
+}
+
+/// One line of a policy, and whether it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// What is asked.
+    pub what: String,
+    /// Whether it holds.
+    pub held: bool,
+    /// What was found.
+    pub why: String,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Holds the evidence against every line of the policy; a policy without lines asks nothing.
+    #[must_use]
+    pub fn evaluate(&self, evidence: &Evidence, now: Timestamp) -> Vec<Line> {
+        evaluate::lines(self, evidence, now)
+    }
+}
