@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bowline_types::ErrorKind;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::gateway::Shared;
@@ -18,7 +17,11 @@ use crate::layers::respond::{Body, build, refuse};
 use crate::refusal::Refusal;
 
 /// Answers one request.
-pub(crate) async fn route(gateway: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn route<B>(gateway: Arc<Shared>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let answer = match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/chat/completions") => return layers::chat(&gateway, request).await,
         (&Method::POST, "/v1/resolve") => resolve::resolve(&gateway, request).await,

@@ -8,6 +8,7 @@
 
 mod endpoints;
 mod exchange;
+mod facts;
 mod gateway;
 mod layers;
 mod live;
@@ -17,6 +18,7 @@ mod refusal;
 mod transcript;
 mod transport;
 
+pub use facts::Facts;
 pub use gateway::{Gateway, Handle, Parts};
 pub use live::{Secrets, SnapshotAge};
 pub use options::{GatewayOptions, RecorderOptions};
