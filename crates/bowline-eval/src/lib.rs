@@ -11,5 +11,5 @@ mod subject;
 mod suite;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
-pub use subject::{Answer, Ask, AskMessage, Grade, Score, Subject, ToolCall};
+pub use subject::{Answer, Ask, AskMessage, Grade, MetricScore, Part, Score, Subject, ToolCall};
 pub use suite::{Case, Dataset, Model, Prompt, Suite, Thresholds};
