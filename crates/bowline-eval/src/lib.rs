@@ -7,9 +7,11 @@
 //! Nothing here does IO.
 
 mod assertion;
+mod grade;
 mod subject;
 mod suite;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
+pub use grade::{Context, Prepared, Render, assertions, check, grade_case};
 pub use subject::{Answer, Ask, AskMessage, Grade, MetricScore, Part, Score, Subject, ToolCall};
 pub use suite::{Case, Dataset, Model, Prompt, Suite, Thresholds};
