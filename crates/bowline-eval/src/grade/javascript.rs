@@ -42,17 +42,6 @@ pub(super) fn string(value: &Value) -> String {
     }
 }
 
-/// Returns whether a value counts as false: an empty text, 0, null and false do.
-pub(super) fn is_falsy(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(flag) => !flag,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(_) | Value::Object(_) => false,
-    }
-}
-
 /// Returns whether two values are the same JSON: numbers by their value, objects in any order.
 pub(super) fn equal(left: &Value, right: &Value) -> bool {
     canonical_json(left) == canonical_json(right)

@@ -93,7 +93,8 @@ pub(super) fn objects(text: &str) -> Result<Vec<Value>, String> {
             return Err("the answer has too many opening braces to look for JSON in it".to_owned());
         }
         let end = text.floor_char_boundary(end);
-        let object = text.get(start..end).and_then(|found| object(found, depth));
+        // A brace at the very end opens nothing.
+        let object = text.get(start..end).filter(|found| found.len() > 1).and_then(|found| object(found, depth));
         at = if object.is_some() { end } else { start + 1 };
         objects.extend(object);
     }

@@ -100,7 +100,7 @@ impl Translator {
                 ')' => self.atom(")"),
                 '|' => self.anchor("|"),
                 '*' | '+' | '?' => self.repeat(&next.to_string())?,
-                '{' => match self.bounds() {
+                '{' => match self.bounds()? {
                     Some(bounds) => self.repeat(&bounds)?,
                     None => self.literal('{'),
                 },
@@ -154,16 +154,24 @@ impl Translator {
     }
 
     /// Reads `n}`, `n,}` or `n,m}` after a brace, if that is what follows.
-    fn bounds(&mut self) -> Option<String> {
-        let close = self.pattern.iter().skip(self.at).position(|character| *character == '}')?;
+    fn bounds(&mut self) -> Result<Option<String>, String> {
+        let Some(close) = self.pattern.iter().skip(self.at).position(|character| *character == '}') else {
+            return Ok(None);
+        };
         let inside: String = self.pattern.iter().skip(self.at).take(close).collect();
         let (least, most) = inside.split_once(',').map_or((inside.as_str(), None), |(least, most)| (least, Some(most)));
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number(least) || most.is_some_and(|most| !most.is_empty() && !is_number(most)) {
-            return None;
+        let most = most.filter(|most| !most.is_empty());
+        if !is_number(least) || most.is_some_and(|most| !is_number(most)) {
+            return Ok(None);
+        }
+        if let (Ok(least), Some(Ok(most))) = (least.parse::<u64>(), most.map(str::parse::<u64>))
+            && least > most
+        {
+            return Err(format!("the numbers in `{{{inside}}}` are out of order"));
         }
         self.at += close + 1;
-        Some(format!("{{{inside}}}"))
+        Ok(Some(format!("{{{inside}}}")))
     }
 
     fn group(&mut self) -> Result<(), String> {

@@ -147,7 +147,7 @@ impl Sql {
         if text.trim().is_empty() {
             return Ok(invalid("it is empty"));
         }
-        if text.matches('`').count() % 2 != 0 {
+        if !text.matches('`').count().is_multiple_of(2) {
             return Ok(invalid("a backquote has no partner"));
         }
         let tokens = match Tokenizer::new(self.dialect, text).tokenize() {

@@ -14,7 +14,7 @@ fn quote(text: &str) -> String {
     format!("{:?}", shorten(text.to_owned(), QUOTE_BYTES_MAX))
 }
 
-fn text_of<'v>(value: &'v Value, kind: Kind) -> Result<&'v str, String> {
+fn text_of(value: &Value, kind: Kind) -> Result<&str, String> {
     value.as_str().ok_or_else(|| format!("`{}` needs a text as its value", kind.as_str()))
 }
 

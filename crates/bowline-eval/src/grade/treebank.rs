@@ -140,5 +140,15 @@ mod tests {
         let check = |text: &str, expected: &str| assert_eq!(tokens(text).unwrap().join("|"), expected, "{text:?}");
         check("", "");
         check("the cat sat on the mat.", "the|cat|sat|on|the|mat|.");
+        check("I can't do that, it's John's.", "I|ca|n't|do|that|,|it|'s|John|'s|.");
+        check("He said \"no\" (twice)... $5,000 at 10:30!", "He|said|``|no|''|(|twice|)|...|$|5,000|at|10:30|!");
+        check("gimme gonna wanna go, 'tis fine", "gim|me|gon|na|wan|na|go|,|'t|is|fine");
+        check("the U.S. left. Dr. Smith", "the|U.S.|left.|Dr.|Smith");
+        check("a--b 50% x@y.z #tag A&B", "a|--|b|50|%|x|@|y.z|#|tag|A|&|B");
+        check("``opened'' and \"closed\"", "``|opened|''|and|``|closed|''");
+        check("dogs' bowls", "dogs|'|bowls");
+        check("\"both\" \"quoted\"", "``|both|''|``|quoted|''");
+        check("end.)", "end|.|)");
+        check("naïve — “q”", "naïve|—|“q”");
     }
 }

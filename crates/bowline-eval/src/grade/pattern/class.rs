@@ -16,8 +16,7 @@ impl Translator {
     pub(super) fn class(&mut self) -> Result<(), String> {
         let negated = self.eat("^");
         let mut inside = String::new();
-        loop {
-            let Some(item) = self.item()? else { break };
+        while let Some(item) = self.item()? {
             let range = self.peek() == Some('-') && self.pattern.get(self.at + 1).is_some_and(|next| *next != ']');
             if !range {
                 push(&mut inside, &item);

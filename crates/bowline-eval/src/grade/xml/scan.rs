@@ -6,20 +6,21 @@ pub(super) struct Element {
     pub(super) attributes: Vec<String>,
     /// Whether text that is not blank stands directly inside.
     pub(super) text: bool,
-    pub(super) children: Vec<Element>,
+    pub(super) children: Vec<Self>,
 }
 
 /// The deepest nesting of elements, and the most elements, of one answer.
 const DEPTH_MAX: usize = 512;
 const ELEMENTS_MAX: usize = 100_000;
 
-/// Returns the outermost elements of a text whose tags match. A closing tag that fits nothing makes what is open into text.
+/// Returns the outermost elements of a text whose tags match, those together that stand beside each other. A tag that is never
+/// closed is text, and so is everything that is open where a closing tag fits nothing.
 ///
 /// # Errors
 /// Says that there are more or deeper elements than are looked at.
-pub(super) fn elements(text: &str) -> Result<Vec<Element>, String> {
-    let (mut roots, mut open, mut count, mut at): (Vec<Element>, Vec<Element>, usize, usize) =
-        (Vec::new(), Vec::new(), 0, 0);
+pub(super) fn elements(text: &str) -> Result<Vec<Vec<Element>>, String> {
+    let (mut roots, mut open, mut groups) = (Vec::new(), Vec::<Element>::new(), Vec::new());
+    let (mut count, mut at) = (0, 0);
     while let Some(start) = text.get(at..).and_then(|rest| rest.find('<')).map(|offset| at + offset) {
         note_text(&mut open, text.get(at..start).unwrap_or(""));
         let rest = text.get(start + 1..).unwrap_or("");
@@ -32,15 +33,12 @@ pub(super) fn elements(text: &str) -> Result<Vec<Element>, String> {
             Tag::Other(content) => note_text(&mut open, content),
             Tag::Open(element) => open.push(element),
             Tag::Empty(element) => close(element, &mut open, &mut roots),
-            Tag::Close(name) => match open.pop() {
-                Some(element) if element.name == name => close(element, &mut open, &mut roots),
-                // What was complete inside of what is given up counts by itself.
-                Some(element) => {
-                    roots.extend(element.children);
-                    roots.extend(open.drain(..).flat_map(|element| element.children));
+            Tag::Close(name) if open.last().is_some_and(|element| element.name == name) => {
+                if let Some(element) = open.pop() {
+                    close(element, &mut open, &mut roots);
                 }
-                None => {}
-            },
+            }
+            Tag::Close(_) => groups.extend(open.drain(..).map(|element| element.children)),
         }
         count += 1;
         if count > ELEMENTS_MAX || open.len() > DEPTH_MAX {
@@ -49,8 +47,10 @@ pub(super) fn elements(text: &str) -> Result<Vec<Element>, String> {
             ));
         }
     }
-    roots.extend(open.into_iter().flat_map(|element| element.children));
-    Ok(roots)
+    groups.extend(open.into_iter().map(|element| element.children));
+    groups.push(roots);
+    groups.retain(|group| !group.is_empty());
+    Ok(groups)
 }
 
 fn note_text(open: &mut [Element], text: &str) {
@@ -112,11 +112,8 @@ fn tag_end(text: &str) -> Option<usize> {
     let mut quote = None;
     for (at, character) in text.char_indices() {
         match (quote, character) {
-            (Some(open), _) => {
-                if character == open {
-                    quote = None;
-                }
-            }
+            (Some(open), _) if character == open => quote = None,
+            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(character),
             (None, '<') => return None,
             (None, '>') => return Some(at),
