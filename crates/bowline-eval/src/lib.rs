@@ -7,11 +7,16 @@
 //! Nothing here does IO.
 
 mod assertion;
+mod gate;
 mod grade;
 mod subject;
 mod suite;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
+pub use gate::{
+    Bound, CaseList, CaseTally, Comparison, Explained, Finding, Flips, GateReport, OnInconclusive, Policy, Quantity,
+    Reason, Standing, Tally, Verdict, exit_code, gate,
+};
 pub use grade::{Context, Prepared, Render, assertions, check, grade_case};
 pub use subject::{Answer, Ask, AskMessage, Grade, MetricScore, Part, Score, Subject, ToolCall};
 pub use suite::{Case, Dataset, Model, Prompt, Suite, Thresholds};
