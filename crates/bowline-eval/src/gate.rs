@@ -84,6 +84,8 @@ pub struct Standing {
     pub calls: u64,
     /// Cases that passed in more than half of their repeats.
     pub passed: u64,
+    /// Calls that passed.
+    pub calls_passed: u64,
     /// Calls that could not be graded.
     pub errored: u64,
     /// The mean over cases of the share of repeats that passed, where what is errored has not; 0 without cases.
@@ -160,11 +162,12 @@ impl Default for Policy {
 
 impl Standing {
     fn of(tally: &Tally) -> Self {
-        let (mut cases, mut calls, mut passed, mut errored, mut shares) = (0, 0, 0, 0, 0.0);
+        let (mut cases, mut calls, mut passed, mut calls_passed, mut errored, mut shares) = (0, 0, 0, 0, 0, 0.0);
         for (_, case) in tally.cases() {
             cases += 1;
             calls += u64::from(case.calls());
             passed += u64::from(case.passes_mostly());
+            calls_passed += u64::from(case.passed());
             errored += u64::from(case.errored());
             shares += case.share();
         }
@@ -173,7 +176,7 @@ impl Standing {
             0 => (0.0, Interval { lower: 0.0, upper: 1.0 }),
             _ => (shares / total, wilson(shares, total)),
         };
-        Self { cases, calls, passed, errored, pass_rate, interval }
+        Self { cases, calls, passed, calls_passed, errored, pass_rate, interval }
     }
 }
 

@@ -9,6 +9,7 @@
 mod assertion;
 mod gate;
 mod grade;
+mod report;
 mod subject;
 mod suite;
 
@@ -18,5 +19,8 @@ pub use gate::{
     Reason, Standing, Tally, Verdict, exit_code, gate,
 };
 pub use grade::{Context, Prepared, Render, assertions, check, grade_case};
+pub use report::{
+    CaseResult, Format, FormatError, ModelEntry, PREDICATE_TYPE, Report, Side, SuiteReport, Totals, VersionEntry,
+};
 pub use subject::{Answer, Ask, AskMessage, Grade, MetricScore, Part, Score, Subject, ToolCall};
 pub use suite::{Case, Dataset, Model, Prompt, Suite, Thresholds};

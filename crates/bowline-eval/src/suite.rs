@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use bowline_types::{Digest, PromptName};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::assertion::AssertionNode;
@@ -29,7 +30,7 @@ pub struct Suite {
 }
 
 /// A file that a suite refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
     /// The project-relative path.
     pub path: String,

@@ -114,6 +114,12 @@ impl CaseTally {
         self.passed + self.failed + self.errored
     }
 
+    /// Returns how many of the calls passed.
+    #[must_use]
+    pub const fn passed(&self) -> u32 {
+        self.passed
+    }
+
     /// Returns how many of the calls could not be graded.
     #[must_use]
     pub const fn errored(&self) -> u32 {

@@ -99,6 +99,16 @@ impl Verdict {
         }
     }
 
+    /// Returns the verdict with the number of cases that an inconclusive one needs.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Inconclusive { cases_needed: Some(needed) } => format!("inconclusive: needs at least {needed} cases"),
+            Self::Inconclusive { cases_needed: None } => "inconclusive: no suite would be large enough".to_owned(),
+            other => other.as_str().to_owned(),
+        }
+    }
+
     /// Returns the verdict of several suites together: the first that failed, else the first that is inconclusive, else pass.
     /// `None` where there are none.
     pub fn together<'a>(verdicts: impl IntoIterator<Item = &'a Self>) -> Option<&'a Self> {
