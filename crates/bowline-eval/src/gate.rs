@@ -22,7 +22,7 @@ mod tally;
 mod thresholds;
 mod verdict;
 
-pub use flips::{CaseList, Explained, Flips};
+pub use flips::{CaseList, Explained, Flips, flip_reason};
 pub use tally::{CaseTally, Tally};
 pub use thresholds::{Bound, Quantity};
 pub use verdict::{Reason, Verdict, exit_code};
@@ -123,7 +123,7 @@ pub enum Finding {
 }
 
 /// Judges a candidate on one suite. `stable` has the results of the version that is now in the environment, on the same cases.
-/// `explained` has the reason for each flip that is meant to be, by [`Case::id`](crate::Case::id).
+/// `explained` has the reason for each flip that is meant to be ([`flip_reason`]), by [`Case::id`](crate::Case::id).
 ///
 /// # Errors
 /// Refuses a policy whose alpha or margin is not above 0 and below 1.

@@ -16,7 +16,7 @@ mod suite;
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
 pub use gate::{
     Bound, CaseList, CaseTally, Comparison, Explained, Finding, Flips, GateReport, OnInconclusive, Policy, Quantity,
-    Reason, Standing, Tally, Verdict, exit_code, gate,
+    Reason, Standing, Tally, Verdict, exit_code, flip_reason, gate,
 };
 pub use grade::{Context, Prepared, Render, assertions, check, grade_case};
 pub use report::{

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::tally::{CaseTally, Tally};
 
@@ -42,6 +43,12 @@ pub struct CaseList {
     /// The ids of the first, at most [`CaseList::IDS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<String>,
+}
+
+/// Returns why a case is meant to flip, where its suite says so: `metadata.flip`, a text that is not blank.
+#[must_use]
+pub fn flip_reason(metadata: &Map<String, Value>) -> Option<&str> {
+    metadata.get("flip").and_then(Value::as_str).map(str::trim).filter(|reason| !reason.is_empty())
 }
 
 // === impl CaseList ===

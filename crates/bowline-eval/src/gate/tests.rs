@@ -129,6 +129,18 @@ fn explanations_need_a_reason_to_stand() {
 }
 
 #[test]
+fn reasons_of_flips_are_texts() {
+    let check = |metadata: serde_json::Value, expected: Option<&str>| {
+        assert_eq!(flip_reason(metadata.as_object().unwrap()), expected, "{metadata}");
+    };
+    check(serde_json::json!({"flip": " asked for in #12 "}), Some("asked for in #12"));
+    // What gives no reason explains nothing.
+    check(serde_json::json!({"flip": "  "}), None);
+    check(serde_json::json!({"flip": true}), None);
+    check(serde_json::json!({}), None);
+}
+
+#[test]
 fn must_pass_cases_pass_in_every_repeat() {
     let check = |repeats: &str, expected: &[&str]| {
         let thresholds = Thresholds { pass_rate: Some(0.5), ..Thresholds::default() };
