@@ -4,7 +4,8 @@
 //!   are those of the Penn Treebank.
 //! - BLEU-4 (Papineni et al., "BLEU: a Method for Automatic Evaluation of Machine Translation", 2002, doi 10.3115/1073083.1073135):
 //!   the geometric mean of clipped precisions of 1 to 4 words, times the brevity penalty against the reference of the nearest length.
-//!   Orders longer than the answer are left out, and a precision of 0 counts as 1e-7, as promptfoo does it.
+//!   Orders longer than the answer are left out, a precision of 0 counts as 1e-7, and of several references the one counts that shares
+//!   most sequences of an order, where the paper joins them: as promptfoo does it.
 
 use std::collections::HashMap;
 
@@ -130,4 +131,45 @@ fn scored(name: &str, score: f64, threshold: f64, negated: bool) -> Grade {
     let score = if negated { 1.0 - score } else { score };
     let pass = reaches != negated;
     Grade::scored(pass, score, if pass { String::new() } else { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Golden: `sentence_bleu` of NLTK 3.9 without smoothing, on one reference; the first is an example of its documentation.
+    #[test]
+    fn bleu_is_that_of_nltk() {
+        let check = |reference: &str, candidate: &str, expected: f64| {
+            let found = Bleu::new(&Value::String(reference.to_owned()), None).unwrap().score(&words(candidate));
+            assert!((found - expected).abs() < 1e-12, "{candidate}: {found}");
+        };
+        check(
+            "It is a guide to action that ensures that the military will forever heed Party commands",
+            "It is a guide to action which ensures that the military always obeys the commands of the party",
+            0.420_859_806_952_409_1,
+        );
+        check(
+            "the quick brown fox jumps over the lazy dog",
+            "the quick brown fox jumped over the lazy dog",
+            0.596_949_179_201_964_6,
+        );
+        // Every precision is 1, so this is the brevity penalty alone.
+        check("a b c d e f g", "a b c d e", (1.0_f64 - 7.0 / 5.0).exp());
+    }
+
+    /// Golden: `rouge1` of rouge-score 0.1.2, on texts that both tokenizers split alike.
+    #[test]
+    fn rouge_is_that_of_rouge_score() {
+        let check = |reference: &str, candidate: &str, expected: f64| {
+            let found = rouge_1(&tokens(candidate).unwrap(), &tokens(reference).unwrap());
+            assert!((found - expected).abs() < 1e-12, "{candidate}: {found}");
+        };
+        check("the cat sat on the mat", "the cat is on the mat", 5.0 / 6.0);
+        check("the cat sat on the mat", "the the the cat", 0.6);
+        check("police killed the gunman", "police kill the gunman", 0.75);
+        check("one two three four five", "five four three", 0.75);
+        check("one", "two", 0.0);
+        check("", "two", 0.0);
+    }
 }
