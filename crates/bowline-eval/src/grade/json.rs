@@ -12,7 +12,7 @@ use crate::subject::{Grade, Subject};
 const OBJECT_BYTES_MAX: usize = 100_000;
 
 /// The most bytes that are read in looking for objects in one text: braces without partners make every one of them be read again.
-const SCAN_BYTES_MAX: usize = 16 * 1024 * 1024;
+const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `is-json`.
 pub(super) struct IsJson(Option<Schema>);

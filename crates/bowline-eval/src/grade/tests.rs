@@ -253,6 +253,13 @@ fn what_cannot_be_graded_is_errored() {
     let pattern = assertion(&json!({"type": "regex", "value": "^(?:(?!x)a|(?!y)a)+$"}));
     let found = graded(&pattern, &text(&format!("{}b", "a".repeat(64))), None);
     assert!(found.errored && found.reason.contains("backtracked"), "{found:?}");
+    for kind in ["is-xml", "contains-xml"] {
+        let deep = format!("{}{}", "<a>".repeat(20_000), "</a>".repeat(20_000));
+        let found = graded(&assertion(&json!({"type": kind})), &text(&deep), None);
+        assert!(found.errored && found.reason.contains("nested"), "{found:?}");
+    }
+    let many = graded(&assertion(&json!({"type": "is-xml"})), &text(&"<!DOCTYPE a>".repeat(20_000)), None);
+    assert!(!many.errored && !many.pass, "{many:?}");
     let distance = assertion(&json!({"type": "levenshtein", "value": "y".repeat(20_000), "threshold": 20_000}));
     assert!(graded(&distance, &text(&"x".repeat(20_000)), None).errored);
 }

@@ -17,8 +17,9 @@ mod scan;
 
 use scan::Element;
 
-/// The most nodes of a document.
+/// The most nodes of a document, and its deepest nesting.
 const NODES_MAX: u32 = 200_000;
+const DEPTH_MAX: usize = 512;
 
 /// `is-xml`, `contains-xml`.
 pub(super) struct Xml {
@@ -48,7 +49,7 @@ impl Xml {
 
     pub(super) fn grade(&self, subject: &Subject, negated: bool) -> Result<Grade, String> {
         let fault =
-            if self.contained { self.contained_fault(&subject.text)? } else { self.document_fault(&subject.text) };
+            if self.contained { self.contained_fault(&subject.text)? } else { self.document_fault(&subject.text)? };
         Ok(verdict(fault.is_none(), negated, || {
             fault.unwrap_or_else(|| {
                 let what = if self.contained { "contains" } else { "is" };
@@ -58,21 +59,20 @@ impl Xml {
     }
 
     /// Says why a text is no XML document with the elements, `None` where it is.
-    fn document_fault(&self, text: &str) -> Option<String> {
-        // A document type that only points elsewhere is harmless and dropped; one that declares entities is refused by the parser.
+    fn document_fault(&self, text: &str) -> Result<Option<String>, String> {
+        // A document type that only points elsewhere is harmless and dropped, once; one that declares something is refused.
+        let plain = without_doctype(text);
         let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, entity_resolver: None };
-        let document = match Document::parse_with_options(text, options) {
+        let document = match Document::parse_with_options(plain.as_deref().unwrap_or(text), options) {
             Ok(document) => document,
             Err(roxmltree::Error::DtdDetected) => {
-                let Some(plain) = without_doctype(text) else {
-                    return Some("the answer declares a document type with declarations of its own".to_owned());
-                };
-                return self.document_fault(&plain);
+                return Ok(Some("the answer declares a document type with declarations of its own".to_owned()));
             }
-            Err(error) => return Some(format!("the answer is no XML: {error}")),
+            Err(error) => return Ok(Some(format!("the answer is no XML: {error}"))),
         };
-        let root = element(document.root_element());
-        missing(&self.required, std::slice::from_ref(&root), text.trim_start().starts_with("<?xml"))
+        let root = element(document.root_element(), DEPTH_MAX)
+            .ok_or_else(|| format!("the answer has elements nested more than {DEPTH_MAX} deep"))?;
+        Ok(missing(&self.required, std::slice::from_ref(&root), text.trim_start().starts_with("<?xml")))
     }
 
     fn contained_fault(&self, text: &str) -> Result<Option<String>, String> {
@@ -98,25 +98,20 @@ fn without_doctype(text: &str) -> Option<String> {
         .then(|| format!("{}{}", text.get(..start).unwrap_or(""), rest.get(end + 1..).unwrap_or("")))
 }
 
-/// Returns an element without its namespaces resolved: paths name it as it is written.
-fn element(node: Node<'_, '_>) -> Element {
-    let written = |node: &Node<'_, '_>| {
-        let start = node.range().start + 1;
-        let text = node.document().input_text().get(start..).unwrap_or("");
-        text.split(|character: char| character.is_whitespace() || matches!(character, '>' | '/'))
-            .next()
-            .unwrap_or("")
-            .to_owned()
-    };
-    let text = node
-        .children()
-        .any(|child| child.text().is_some_and(|text| child.is_text() && !javascript::trim(text).is_empty()));
-    Element {
-        name: written(&node),
+/// Returns an element without its namespaces resolved: paths name it as it is written. `None` where it is nested too deep.
+fn element(node: Node<'_, '_>, depth: usize) -> Option<Element> {
+    let depth = depth.checked_sub(1)?;
+    let written = node.document().input_text().get(node.range().start + 1..).unwrap_or("");
+    let ends_name = |character: char| character.is_whitespace() || matches!(character, '>' | '/');
+    let is_text =
+        |child: Node<'_, '_>| child.is_text() && child.text().is_some_and(|text| !javascript::trim(text).is_empty());
+    let children = node.children().filter(Node::is_element).map(|child| element(child, depth));
+    Some(Element {
+        name: written.split(ends_name).next().unwrap_or("").to_owned(),
         attributes: node.attributes().map(|attribute| attribute.name().to_owned()).collect(),
-        text,
-        children: node.children().filter(Node::is_element).map(element).collect(),
-    }
+        text: node.children().any(is_text),
+        children: children.collect::<Option<_>>()?,
+    })
 }
 
 /// Says which elements are missing, `None` where none is.

@@ -22,7 +22,7 @@ const CASES_MAX: usize = 500;
 const CHARS_MAX: usize = 8_000;
 
 /// Above this many characters on both sides together, no differences are looked for.
-const DIFF_CHARS_MAX: usize = 12_000;
+const DIFF_CHARS_MAX: usize = 6_000;
 
 pub(super) fn render(report: &Report, cases: impl Iterator<Item = CaseResult>) -> String {
     let limits = Limits { cases: CASES_MAX, chars: CHARS_MAX, until: State::Passed };

@@ -1,6 +1,6 @@
 //! Which cases people see: what changed and failed first, a bounded number.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CaseResult, Report, Side, text};
 
@@ -43,9 +43,6 @@ pub(super) struct Limits {
 // === impl State ===
 
 impl State {
-    const ALL: [Self; 7] =
-        [Self::Flip, Self::MustPass, Self::Errored, Self::Failed, Self::Explained, Self::Fixed, Self::Passed];
-
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Flip => "flipped to fail",
@@ -96,25 +93,34 @@ impl Selection {
                 }
             })
             .collect();
-        let mut kept: HashMap<State, Vec<CaseResult>> = HashMap::new();
-        let mut counts: HashMap<State, u64> = HashMap::new();
+        let mut kept: BTreeMap<State, Vec<CaseResult>> = BTreeMap::new();
+        let mut counts: BTreeMap<State, u64> = BTreeMap::new();
+        let mut total = 0;
         for mut case in cases {
             let state = state(&case, report.suite_of(&case).and_then(|index| known.get(index)));
             *counts.entry(state).or_default() += 1;
-            let bucket = kept.entry(state).or_default();
-            if state <= limits.until && bucket.len() < limits.cases {
-                shorten(&mut case, limits.chars);
-                bucket.push(case);
+            if state > limits.until {
+                continue;
             }
+            // What is least urgent gives way, and is not kept where it would at once.
+            if total == limits.cases {
+                let Some(mut last) = kept.last_entry() else { continue };
+                if *last.key() <= state {
+                    continue;
+                }
+                last.get_mut().pop();
+                if last.get().is_empty() {
+                    last.remove();
+                }
+                total -= 1;
+            }
+            shorten(&mut case, limits.chars);
+            kept.entry(state).or_default().push(case);
+            total += 1;
         }
-        let shown = State::ALL.into_iter().flat_map(|state| {
-            let bucket = kept.remove(&state).unwrap_or_default();
-            bucket.into_iter().map(move |case| Shown { state, case })
-        });
-        Self {
-            shown: shown.take(limits.cases).collect(),
-            counts: State::ALL.into_iter().filter_map(|state| Some((state, *counts.get(&state)?))).collect(),
-        }
+        let shown =
+            kept.into_iter().flat_map(|(state, cases)| cases.into_iter().map(move |case| Shown { state, case }));
+        Self { shown: shown.collect(), counts: counts.into_iter().collect() }
     }
 
     /// Returns how many results of a state there are.

@@ -265,6 +265,19 @@ fn many_cases_and_long_answers_stay_within_bounds() {
     assert!(report.terminal(cases).contains("1780 results more"));
 }
 
+/// However late they come, what is urgent takes the place of what is not.
+#[test]
+fn what_flipped_is_shown_wherever_it_stands() {
+    let pass = || case("many", side("refund", true), Some(side("refund", true)));
+    let mut cases: Vec<CaseResult> = (0..3_000).map(|_| pass()).collect();
+    cases.push(case("flip", side("no", false), Some(side("refund", true))));
+    let report = report(&cases);
+    let html = write(Format::Html, &report, cases.clone());
+    assert_eq!(html.matches("<details class=\"case\"").count(), 500);
+    assert_eq!(html.matches("data-state=\"flip\" open").count(), 1, "{}", html.len());
+    assert!(write(Format::Markdown, &report, cases).contains("asks about flip"));
+}
+
 #[test]
 fn formats_are_named() {
     assert_eq!("markdown".parse(), Ok(Format::Markdown));
