@@ -51,6 +51,8 @@ pub struct Report {
     pub models: Vec<ModelEntry>,
     /// Whether an answer or a judgement comes from a simulator. Such evidence satisfies no environment that serves real providers.
     pub simulated: bool,
+    /// Whether cases were left out, by a filter or by a budget. Such a run is good to look at, and no evidence for a release.
+    pub partial: bool,
     /// Sums over all suites.
     pub totals: Totals,
     /// The suites, each once for every prompt and model that it tests.
@@ -164,11 +166,13 @@ pub enum Format {
     Markdown,
     /// One page without anything from elsewhere.
     Html,
+    /// What `bowline bundle push --attest` signs: the [predicate](Report::predicate), with the digest of the JSON report.
+    Attestation,
 }
 
 /// A word that names no format.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("there is no report format `{0}`; hint: json, junit, markdown or html")]
+#[error("there is no report format `{0}`; hint: json, junit, markdown, html or attestation")]
 pub struct FormatError(String);
 
 // === impl Report ===
@@ -233,7 +237,7 @@ impl Format {
     pub const MARKDOWN_CHARS_MAX: usize = 60_000;
 
     /// Every format.
-    pub const ALL: [Self; 4] = [Self::Json, Self::Junit, Self::Markdown, Self::Html];
+    pub const ALL: [Self; 5] = [Self::Json, Self::Junit, Self::Markdown, Self::Html, Self::Attestation];
 
     /// Returns the word of the command line.
     #[must_use]
@@ -243,10 +247,11 @@ impl Format {
             Self::Junit => "junit",
             Self::Markdown => "markdown",
             Self::Html => "html",
+            Self::Attestation => "attestation",
         }
     }
 
-    /// Writes a report with its cases. They are read once; JSON and JUnit hold one at a time.
+    /// Writes a report with its cases. They are read once; JSON, JUnit and the attestation hold one at a time.
     ///
     /// # Errors
     /// Returns the error of the writer.
@@ -262,6 +267,7 @@ impl Format {
             Self::Junit => junit::write(report, cases, out),
             Self::Markdown => out.write_all(markdown::render(report, cases).as_bytes()),
             Self::Html => out.write_all(html::render(report, cases).as_bytes()),
+            Self::Attestation => predicate::write(report, cases, out),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn render(report: &Report, cases: impl Iterator<Item = CaseResult>) -
                     h1 { "Gate: " span.verdict data-verdict=(verdict.as_str()) { (verdict.as_str()) } }
                     p { (facts(report)) }
                     p { (terminal::totals(report)) }
-                    @if report.simulated { p.notice { (text::SIMULATED) } }
+                    @for notice in text::notices(report) { p.notice { (notice) } }
                 }
                 main {
                     @for entry in &report.suites { (suite(entry)) }

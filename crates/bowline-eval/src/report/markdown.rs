@@ -54,9 +54,7 @@ fn head(report: &Report) -> String {
         span(&text::line(&report.project, 80)),
         terminal::totals(report)
     ));
-    if report.simulated {
-        out.push_str(&format!("> {}\n\n", text::SIMULATED));
-    }
+    text::notices(report).iter().for_each(|notice| out.push_str(&format!("> {notice}\n\n")));
     out.push_str("| Suite | Verdict | Passed | Stable | To fail | To pass |\n|---|---|---|---|---|---|\n");
     for suite in report.suites.iter().take(ROWS_MAX) {
         out.push_str(&row(suite));

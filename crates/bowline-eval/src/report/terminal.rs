@@ -44,9 +44,7 @@ pub(super) fn render(report: &Report, cases: impl Iterator<Item = CaseResult>) -
         out.push_str(&format!("\n{} more; `--report html=PATH` shows them\n", text::counted(left, "result")));
     }
     out.push_str(&format!("\n{}\n", totals(report)));
-    if report.simulated {
-        out.push_str(&format!("{}\n", text::SIMULATED));
-    }
+    text::notices(report).iter().for_each(|notice| out.push_str(&format!("{notice}\n")));
     out
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::gate::{Policy, Tally, gate};
+use crate::gate::{OnInconclusive, Policy, Tally, gate};
 use crate::subject::{Part, ToolCall};
 use crate::suite::{Dataset, Thresholds};
 
@@ -94,6 +94,7 @@ fn report(cases: &[CaseResult]) -> Report {
             ModelEntry { name: "judge".to_owned(), identity: "openai/gpt-5".to_owned(), judge: true },
         ],
         simulated: true,
+        partial: false,
         totals: Totals { calls: 18, cached: 3, input_tokens: 1_200, output_tokens: 340, ..Totals::default() },
         suites: vec![SuiteReport {
             name: "evals/support.yaml".to_owned(),
@@ -149,6 +150,34 @@ fn the_predicate_has_no_answers() {
     let predicate = twice.predicate(&Digest::of(b"json"));
     assert_eq!(predicate["suites"].as_array().unwrap().len(), 1);
     assert_eq!((&predicate["suites"][0]["verdict"], &predicate["suites"][0]["cases"]), (&json!("failed"), &json!(18)));
+}
+
+/// What `release` reads is what the exit code said, and a part of the cases proves nothing.
+#[test]
+fn attestations_say_what_the_exit_code_said() {
+    let (mut report, cases) = run(false);
+    let mut check = |verdict: Verdict, on_inconclusive, partial, expected: &str| {
+        report.partial = partial;
+        report.suites[0].gate.verdict = verdict.clone();
+        report.suites[0].gate.policy.on_inconclusive = on_inconclusive;
+        let predicate = report.predicate(&Digest::of(b""));
+        assert_eq!((&predicate["verdict"], &predicate["suites"][0]["verdict"]), (&json!(expected), &json!(expected)));
+        assert_eq!(predicate["suites"][0]["decided"], json!(!matches!(verdict, Verdict::Inconclusive { .. })));
+    };
+    let open = || Verdict::Inconclusive { cases_needed: Some(84) };
+    check(Verdict::Pass, OnInconclusive::Fail, false, "pass");
+    check(open(), OnInconclusive::Warn, false, "pass");
+    check(open(), OnInconclusive::Fail, false, "inconclusive");
+    check(Verdict::Failed { reasons: Vec::new() }, OnInconclusive::Warn, false, "failed");
+    check(Verdict::Failed { reasons: Vec::new() }, OnInconclusive::Warn, true, "failed");
+    check(Verdict::Pass, OnInconclusive::Warn, true, "inconclusive");
+
+    let written: Value = serde_json::from_str(&write(Format::Attestation, &report, cases.clone())).unwrap();
+    let json = write(Format::Json, &report, cases.clone());
+    assert_eq!(written["report"], json!(Digest::of(json.as_bytes())));
+    for format in [Format::Markdown, Format::Html] {
+        assert!(write(format, &report, cases.clone()).contains("no evidence for a release"));
+    }
 }
 
 #[test]
@@ -283,7 +312,7 @@ fn formats_are_named() {
     assert_eq!("markdown".parse(), Ok(Format::Markdown));
     assert_eq!(
         "md".parse::<Format>().unwrap_err().to_string(),
-        "there is no report format `md`; hint: json, junit, markdown or html"
+        "there is no report format `md`; hint: json, junit, markdown, html or attestation"
     );
 }
 

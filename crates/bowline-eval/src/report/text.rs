@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Side;
+use super::{Report, Side};
 
 /// Replaces what does not show, or changes how other text shows: control characters, which terminals obey, and marks of direction.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
@@ -41,9 +41,19 @@ pub(super) fn percent(rate: f64) -> String {
     format!("{:.1}%", rate * 100.0)
 }
 
-/// What a report with simulated answers says, wherever it is shown.
-pub(super) const SIMULATED: &str =
-    "Simulated: answers come from a simulator. This is no evidence for an environment that serves real providers.";
+/// What every rendering says of a run that is no evidence.
+pub(super) fn notices(report: &Report) -> Vec<&'static str> {
+    let mut notices = Vec::new();
+    if report.simulated {
+        notices.push(
+            "Simulated: answers come from a simulator. This is no evidence for an environment that serves real providers.",
+        );
+    }
+    if report.partial {
+        notices.push("Partial: cases were left out. This is no evidence for a release.");
+    }
+    notices
+}
 
 /// Returns the text of an answer with its calls of tools behind it.
 pub(super) fn answer(side: &Side) -> String {
