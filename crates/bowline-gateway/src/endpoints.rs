@@ -1,5 +1,6 @@
 //! The routes of the gateway, one file each beside the chat call.
 
+mod embeddings;
 mod feedback;
 mod models;
 mod resolve;
@@ -24,6 +25,7 @@ where
 {
     let answer = match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/chat/completions") => return layers::chat(&gateway, request).await,
+        (&Method::POST, "/v1/embeddings") => embeddings::embeddings(&gateway, request).await,
         (&Method::POST, "/v1/resolve") => resolve::resolve(&gateway, request).await,
         (&Method::POST, "/v1/feedback") => feedback::feedback(&gateway, request).await,
         (&Method::GET, "/v1/models") => models::list(&gateway, request.headers()),
@@ -66,6 +68,6 @@ fn ready(gateway: &Shared) -> Result<Response<Body>, Refusal> {
 }
 
 fn unknown(method: &Method, path: &str) -> Refusal {
-    let hint = "hint: Bowline serves POST /v1/chat/completions, /v1/resolve and /v1/feedback, and GET /v1/models";
+    let hint = "hint: Bowline serves POST /v1/chat/completions, /v1/embeddings, /v1/resolve and /v1/feedback, and GET /v1/models";
     Refusal::new(ErrorKind::NotFound, format!("there is no {method} {path}\n{hint}")).code("unknown_url")
 }

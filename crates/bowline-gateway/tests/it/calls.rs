@@ -57,3 +57,35 @@ async fn a_refusal_says_what_it_is_and_how_long_to_wait() {
     let facts = stranger.extensions().get::<Facts>().unwrap();
     assert_eq!(facts.error.as_ref().map(|(kind, _)| *kind), Some(bowline_types::ErrorKind::Unauthenticated));
 }
+
+#[tokio::test]
+async fn embeddings_pass_with_record_and_cost() {
+    let vectors = json!({"object": "list", "model": "text-embedding-3-small",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -0.25]}],
+        "usage": {"prompt_tokens": 1_000_000, "total_tokens": 1_000_000}});
+    let upstream = Upstream::start([Reply::json(&vectors)]).await;
+    let snapshot =
+        SnapshotBuilder::new().model("m", "openai", &upstream.url).model("claude", "anthropic", &upstream.url);
+    let server = Server::start(snapshot).await;
+    let body = json!({"model": "m", "input": ["one"], "encoding_format": "float"});
+    let got = server.send(http::Method::POST, "/v1/embeddings", body.to_string(), &[]).await;
+    assert_eq!((got.status, got.json()), (200, vectors));
+    let sent = upstream.seen();
+    assert_eq!((sent[0].path.as_str(), &sent[0].json()["input"]), ("/v1/embeddings", &json!(["one"])));
+    assert_ne!(sent[0].json()["model"], "m", "the provider's own name of the model is spliced in");
+    let records = server.sink.wait(1).await;
+    assert_eq!(
+        (records[0].dialect.as_str(), records[0].usage.input, records[0].status),
+        ("openai-embeddings", Some(1_000_000), 200)
+    );
+
+    let refused = |model: &str| json!({"model": model, "input": "one"}).to_string();
+    let other = server.send(http::Method::POST, "/v1/embeddings", refused("claude"), &[]).await;
+    assert_eq!((other.status, other.text().contains("gives no embeddings")), (400, true), "{}", other.text());
+    let unknown = server.send(http::Method::POST, "/v1/embeddings", refused("n"), &[]).await;
+    assert_eq!(unknown.status, 404);
+    let stranger =
+        server.send(http::Method::POST, "/v1/embeddings", refused("m"), &[("authorization", "Bearer x")]).await;
+    assert_eq!(stranger.status, 401);
+    assert_eq!(upstream.seen().len(), 1);
+}
