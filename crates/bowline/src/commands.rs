@@ -16,6 +16,7 @@ mod rollout;
 mod run;
 mod schema;
 mod sim;
+mod test;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Demo(demo) => Box::pin(demo::run(demo)).await,
         Command::Up(up) => Box::pin(up::run(global, up)).await,
         Command::Check(check) => Box::pin(check::run(global, check)).await,
+        Command::Test(test) => Box::pin(test::run(global, test)).await,
         Command::Prompt(command) => done(Box::pin(prompt(global, command)).await),
         Command::Run(run) => done(Box::pin(run::run(global, run)).await),
         Command::Lock(lock) => lock::run(global, lock),
