@@ -3,6 +3,7 @@
 
 mod change;
 mod check;
+mod gate;
 mod kill;
 mod project;
 mod prompt;
