@@ -4,6 +4,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 mod canary;
+mod eval;
 mod gateway;
 
 /// What to measure.
@@ -13,6 +14,8 @@ pub(super) enum Bench {
     Gateway(gateway::Options),
     /// The canary engine: observations per second, error rates, and units until a verdict.
     Canary(canary::Options),
+    /// Suites: cases per second, memory and start of `bowline test`, beside promptfoo on the same cases.
+    Eval(eval::Options),
     /// The embedded store: rows and commits per second.
     Store,
 }
@@ -22,6 +25,7 @@ pub(super) fn run(workspace: &Workspace, bench: &Bench) -> anyhow::Result<Outcom
     match bench {
         Bench::Gateway(options) => gateway::run(workspace, options),
         Bench::Canary(options) => canary::run(options),
+        Bench::Eval(options) => eval::run(workspace, options),
         Bench::Store => store(workspace),
     }
 }
