@@ -5,6 +5,8 @@ use crate::share::Share;
 
 mod bet;
 
+pub(crate) use bet::pair_bets;
+
 /// The frozen parameters of one rollout: its plan and every number that its statistics use.
 ///
 /// Made once, before the first unit is assigned, and stored with the rollout: a bet that is chosen on the data it judges
@@ -100,7 +102,7 @@ impl Design {
 impl Bets {
     /// Returns half of the stake on the target and half on the grid, whose bets lose at most 90 % where one unit of bet
     /// loses at most `risk`.
-    fn new(alpha: f64, risk: f64) -> Self {
+    pub(crate) fn new(alpha: f64, risk: f64) -> Self {
         let grid: Vec<f64> = bet::GRID.iter().map(|size| size / risk).collect();
         Self { threshold: 1.0 / alpha, targeted_weight: 0.5, grid_weight: 0.5 / 16.0, grid }
     }

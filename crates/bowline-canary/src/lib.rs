@@ -5,6 +5,8 @@
 //! [`Engine`] folds observations, in the order of their log, into [`Evidence`] and answers with a [`Decision`] at any
 //! moment: however often one looks, the chance of a false rollback and of a false promotion stays below the plan's `alpha`.
 //!
+//! Where both versions answer the same cases, as at the gate, [`Pairs`] compares them with the same bets.
+//!
 //! Nothing here does IO, reads a clock or draws randomness that is not seeded. Decisions use only `+ − × ÷`, comparisons
 //! and scaling by powers of two, and every parameter is stored in the design, so a replay gives the same bits anywhere.
 
@@ -17,6 +19,7 @@ mod evidence;
 mod explain;
 mod interval;
 mod observation;
+mod pairs;
 mod plan;
 mod power;
 mod process;
@@ -35,6 +38,7 @@ pub use evidence::{ArmEvidence, Evidence, StageEvidence, TestEvidence};
 pub use explain::explain;
 pub use interval::{Interval, wilson};
 pub use observation::{Arms, Observation, Value, ValueError};
+pub use pairs::{Pairs, PairsDesign, PairsError, PairsEvidence};
 pub use plan::{Alpha, Plan, PlanError, WhenUndecided};
 pub use power::{Estimate, Preview, preview};
 pub use share::{Share, ShareError};

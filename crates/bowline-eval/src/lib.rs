@@ -8,12 +8,23 @@
 
 mod assertion;
 pub mod conformance;
+mod gate;
+mod grade;
+mod report;
 mod subject;
 mod suite;
 pub mod template;
 mod vars;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
-pub use subject::{Answer, Ask, AskMessage, Grade, Score, Subject, ToolCall};
+pub use gate::{
+    Bound, CaseList, CaseTally, Comparison, Explained, Finding, Flips, GateReport, OnInconclusive, Policy, Quantity,
+    Reason, Standing, Tally, Verdict, exit_code, flip_reason, gate,
+};
+pub use grade::{Context, Prepared, Render, assertions, check, grade_case, has_template};
+pub use report::{
+    CaseResult, Format, FormatError, ModelEntry, PREDICATE_TYPE, Report, Side, SuiteReport, Totals, VersionEntry,
+};
+pub use subject::{Answer, Ask, AskMessage, Grade, MetricScore, Part, Score, Subject, ToolCall};
 pub use suite::{Case, Dataset, Model, Only, Prompt, RunOptions, Suite, Thresholds};
 pub use vars::Vars;

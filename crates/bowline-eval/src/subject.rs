@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+
+use bowline_types::PromptName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,7 +23,7 @@ pub struct Subject {
     /// The log-probabilities of the answer's tokens; empty where the provider gave none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<f64>,
-    /// What went wrong; the answer is empty then, and every assertion fails.
+    /// What went wrong; the answer is empty then, and no assertion can be held against it.
     pub error: Option<String>,
 }
 
@@ -43,6 +46,13 @@ pub enum Ask {
         /// What is asked.
         messages: Vec<AskMessage>,
     },
+    /// A completion of a prompt of the project, `rubricPrompt: prompt:NAME`, on the version in the working tree.
+    Prompt {
+        /// The prompt.
+        name: PromptName,
+        /// Its variables: `output` and `rubric`, or `input`, `ideal` and `completion`, and those of the case.
+        variables: Map<String, Value>,
+    },
     /// One embedding for each text, in order.
     Embeddings {
         /// Who is asked. Default: the embedding model of the run.
@@ -64,7 +74,7 @@ pub struct AskMessage {
 /// What came back for an [`Ask`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The text of a judge.
+    /// The text of a judge, or of a prompt that judges.
     Judge(String),
     /// Embeddings, as many as texts were asked for.
     Embeddings(Vec<Vec<f32>>),
@@ -76,15 +86,85 @@ pub enum Answer {
 pub type Score = f64;
 
 /// What one assertion, set or case found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grade {
-    /// Whether it passed.
+    /// Whether it passed; never where it is errored.
     pub pass: bool,
+    /// Whether nothing could be found: the call or its judge failed, or the assertion cannot be held against this answer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub errored: bool,
     /// From 0 to 1.
     pub score: Score,
     /// Why, in one line; what was expected and what came.
     pub reason: String,
     /// Scores by metric, where assertions name metrics.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metrics: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricScore>,
+    /// What it is made of, in the order of the file: the assertions of a case or set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// The weighted mean of the scores that count for a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetricScore {
+    /// From 0 to 1.
+    pub score: Score,
+    /// The sum of the weights behind it.
+    pub weight: f64,
+}
+
+/// One assertion of a case, or one set, with what it found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The word of the file, such as `not-contains` or `assert-set`.
+    pub assertion: String,
+    /// The metric that it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// Its weight.
+    pub weight: f64,
+    /// What it found.
+    pub grade: Grade,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+// === impl Grade ===
+
+impl Grade {
+    /// The most bytes of a reason: it may quote an answer, which has no bound of its own.
+    pub const REASON_BYTES_MAX: usize = 2_048;
+
+    /// Returns what was found, with a score of 1 or 0.
+    #[must_use]
+    pub fn new(pass: bool, reason: impl Into<String>) -> Self {
+        Self::scored(pass, if pass { 1.0 } else { 0.0 }, reason)
+    }
+
+    /// Returns what was found, with its score; NaN counts as 0.
+    #[must_use]
+    pub fn scored(pass: bool, score: Score, reason: impl Into<String>) -> Self {
+        let score = if score.is_nan() { 0.0 } else { score.clamp(0.0, 1.0) };
+        Self { pass, score, reason: shorten(reason.into(), Self::REASON_BYTES_MAX), ..Self::default() }
+    }
+
+    /// Returns that nothing could be found, and why.
+    #[must_use]
+    pub fn failed_to(reason: impl Into<String>) -> Self {
+        Self { errored: true, ..Self::new(false, reason) }
+    }
+}
+
+/// Cuts a text to at most `bytes_max` bytes, at a character, and says that it did.
+pub(crate) fn shorten(mut text: String, bytes_max: usize) -> String {
+    const MARK: &str = " […]";
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max.saturating_sub(MARK.len())));
+        text.push_str(MARK);
+    }
+    text
 }

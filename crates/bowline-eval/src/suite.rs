@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use bowline_prompt::Diagnostics;
 use bowline_types::{Digest, PromptName};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use context::{Context, check_template};
@@ -78,7 +79,7 @@ pub struct RunOptions {
 }
 
 /// A file that a suite refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
     /// The project-relative path.
     pub path: String,

@@ -1,5 +1,6 @@
 //! The routes of the gateway, one file each beside the chat call.
 
+mod embeddings;
 mod feedback;
 mod models;
 mod resolve;
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use bowline_types::ErrorKind;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::gateway::Shared;
@@ -18,9 +18,14 @@ use crate::layers::respond::{Body, build, refuse};
 use crate::refusal::Refusal;
 
 /// Answers one request.
-pub(crate) async fn route(gateway: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn route<B>(gateway: Arc<Shared>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let answer = match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/chat/completions") => return layers::chat(&gateway, request).await,
+        (&Method::POST, "/v1/embeddings") => embeddings::embeddings(&gateway, request).await,
         (&Method::POST, "/v1/resolve") => resolve::resolve(&gateway, request).await,
         (&Method::POST, "/v1/feedback") => feedback::feedback(&gateway, request).await,
         (&Method::GET, "/v1/models") => models::list(&gateway, request.headers()),
@@ -54,6 +59,6 @@ fn ready(gateway: &Shared) -> Result<Response<Body>, Refusal> {
 }
 
 fn unknown(method: &Method, path: &str) -> Refusal {
-    let hint = "hint: Bowline serves POST /v1/chat/completions, /v1/resolve and /v1/feedback, and GET /v1/models";
+    let hint = "hint: Bowline serves POST /v1/chat/completions, /v1/embeddings, /v1/resolve and /v1/feedback, and GET /v1/models";
     Refusal::new(ErrorKind::NotFound, format!("there is no {method} {path}\n{hint}")).code("unknown_url")
 }

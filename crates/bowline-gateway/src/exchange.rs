@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bowline_chat::Dialect;
 use bowline_registry::{SnapshotKey, SnapshotRollout};
 use bowline_store::{Content, InferenceRecord, SCHEMA_VERSION};
 use bowline_telemetry::{Contract, TraceContext};
@@ -19,6 +18,8 @@ pub(crate) struct Exchange {
     pub(crate) started_at: Timestamp,
     pub(crate) started: tokio::time::Instant,
     pub(crate) environment: EnvironmentName,
+    /// What the client speaks, such as `openai-chat`.
+    pub(crate) dialect: &'static str,
     pub(crate) prompt: Option<PromptName>,
     pub(crate) version: Option<Digest>,
     pub(crate) arm: Option<Assigned>,
@@ -110,7 +111,7 @@ impl Exchange {
             arm: self.arm.as_ref().map(|assigned| assigned.arm),
             stage: self.arm.as_ref().map(|assigned| assigned.rollout.stage),
             unit: self.unit.clone(),
-            dialect: Dialect::OpenAiChat.as_str().to_owned(),
+            dialect: self.dialect.to_owned(),
             provider: upstream.map(|upstream| upstream.provider.clone()),
             provider_kind: upstream.map(|upstream| upstream.kind.to_owned()),
             model: self.model.clone(),

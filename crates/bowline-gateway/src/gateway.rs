@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use bowline_registry::Snapshot;
 use bowline_telemetry::{Metrics, OtlpHandle};
 use bowline_types::{Clock, InstanceId, RolloutId, TokenSecret};
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -140,13 +142,29 @@ impl Gateway {
     /// Serves on a bound listener until told to stop; then finishes the calls in flight, and after them delivers the records, each
     /// within the drain of the options.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
+        let shared = Arc::clone(&self.shared);
+        self.work(shutdown.clone(), accept(shared, listener, shutdown)).await;
+    }
+
+    /// Works without a listener, for callers in the same process ([`Handle::call`]), until told to stop; then delivers the records.
+    pub async fn run_unbound(self, shutdown: CancellationToken) {
+        let drain = self.shared.options.drain;
+        let until_told = async {
+            shutdown.cancelled().await;
+            Instant::now() + drain
+        };
+        self.work(shutdown.clone(), until_told).await;
+    }
+
+    /// Follows the snapshots and delivers the records while `serving` goes on; it says until when calls may be finished.
+    async fn work(self, shutdown: CancellationToken, serving: impl Future<Output = Instant>) {
         let Self { shared, worker, snapshots } = self;
         let background = TaskTracker::new();
         let records_stop = CancellationToken::new();
         background.spawn(worker.run(records_stop.clone(), shared.options.drain));
         background.spawn(follow(Arc::clone(&shared), snapshots, shutdown.clone()));
-        background.spawn(rotate(Arc::clone(&shared), shutdown.clone()));
-        let deadline = accept(Arc::clone(&shared), listener, shutdown).await;
+        background.spawn(rotate(Arc::clone(&shared), shutdown));
+        let deadline = serving.await;
         // Records are delivered last, as calls in flight still make some.
         shared.tasks.close();
         if tokio::time::timeout_at(deadline, shared.tasks.wait()).await.is_err() {
@@ -339,6 +357,19 @@ fn micros(duration: Duration) -> i64 {
 // === impl Handle ===
 
 impl Handle {
+    /// Answers a request of this process through every layer, as one that came over a socket. The answer is whole, and carries
+    /// [`crate::Facts`] as an extension.
+    ///
+    /// A caller that drops the future before the answer takes the call back: it leaves no record then.
+    pub async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let counted = self.shared.metrics.request_started();
+        let response = endpoints::route(Arc::clone(&self.shared), request.map(Full::new)).await;
+        let (head, body) = response.into_parts();
+        let Ok(body) = body.collect().await;
+        drop(counted);
+        Response::from_parts(head, body.to_bytes())
+    }
+
     /// Returns how the recorder stands.
     #[must_use]
     pub fn recorder(&self) -> RecorderStatus {

@@ -8,6 +8,7 @@
 
 mod endpoints;
 mod exchange;
+mod facts;
 mod gateway;
 mod layers;
 mod live;
@@ -18,6 +19,7 @@ mod spool;
 mod transcript;
 mod transport;
 
+pub use facts::Facts;
 pub use gateway::{Gateway, Handle, Parts, Renewal};
 pub use live::{Secrets, SnapshotAge};
 pub use options::{GatewayOptions, RecorderOptions};

@@ -28,8 +28,8 @@ pub use fields::{CelCheck, PromptFields};
 pub use input_schema::{InputSchema, SchemaError, VariableError, compile_schema};
 pub use lock::Lock;
 pub use project::{
-    BaseUrl, ContentCapture, EndpointOverride, Environment, EnvironmentSource, HttpUrl, Model, Otlp, Project, Provider,
-    ProviderKind, ReleasePolicy, RolloutPolicy, Target, Telemetry, UrlError,
+    BaseUrl, ContentCapture, EndpointOverride, Environment, EnvironmentSource, GatePolicy, HttpUrl, Model,
+    OnInconclusive, Otlp, Project, Provider, ProviderKind, ReleasePolicy, RolloutPolicy, Target, Telemetry, UrlError,
 };
 pub use prompt::{
     CheckContext, Extension, InputSection, OutputSection, ParsedPrompt, PromptFile, Spanned, ToolDefinition,

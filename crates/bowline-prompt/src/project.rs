@@ -1,5 +1,6 @@
 //! The project file, `bowline.yaml`.
 
+mod gate;
 mod policy;
 mod read;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use bowline_types::{EnvironmentName, ModelAlias, ProjectName, ProviderName, Secr
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use gate::{GatePolicy, OnInconclusive};
 pub use policy::ReleasePolicy;
 pub(crate) use read::{Reading, check_plan, quoted};
 pub use url::{BaseUrl, HttpUrl, UrlError};
@@ -120,6 +122,9 @@ pub struct Environment {
     pub protected: bool,
     /// How a change goes live. Default: `direct`.
     pub rollout: RolloutPolicy,
+    /// What the gate of `bowline test --gate --env` decides by.
+    #[serde(skip_serializing_if = "GatePolicy::is_default")]
+    pub gate: GatePolicy,
     /// Other addresses and credentials of providers, in this environment only. What a model alias means cannot differ.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, EndpointOverride>")]

@@ -16,4 +16,4 @@ pub use case::{Case, CaseError};
 pub use load::{Calls, Feedback, Limit, Load, LoadError, Percentiles, PromptCalls, Report, Tally};
 pub use model::{Answer, answer};
 pub use scenario::{Fault, FaultKind, Latency, Scenario, ScenarioError, Wait};
-pub use server::{SIMULATED_HEADER, Simulator, SimulatorOptions};
+pub use server::{SIMULATED_HEADER, Simulator, SimulatorHandle, SimulatorOptions};

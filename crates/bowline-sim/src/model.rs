@@ -20,7 +20,7 @@ use self::shape::Filler;
 use crate::random::Seed;
 use crate::tokens;
 
-pub(crate) use self::text::pieces;
+pub(crate) use self::text::{pieces, stems};
 
 /// What the model says to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 mod body;
 mod call;
+mod embeddings;
 mod refusal;
 mod route;
 mod script;
@@ -44,7 +45,7 @@ pub struct SimulatorOptions {
 
 /// Providers on loopback: they speak the wire formats of OpenAI, Anthropic and Gemini, and need no key.
 ///
-/// - `POST /v1/chat/completions`: OpenAI.
+/// - `POST /v1/chat/completions`, `POST /v1/embeddings`: OpenAI.
 /// - `POST /v1/messages`: Anthropic.
 /// - `POST /v1beta/models/MODEL:generateContent`, `…:streamGenerateContent`: Gemini.
 /// - `GET /healthz`.
@@ -53,6 +54,12 @@ pub struct SimulatorOptions {
 pub struct Simulator {
     listener: TcpListener,
     address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// A view on a simulator that serves. Cheap to clone.
+#[derive(Clone)]
+pub struct SimulatorHandle {
     shared: Arc<Shared>,
 }
 
@@ -90,6 +97,12 @@ impl Simulator {
         self.address
     }
 
+    /// Returns a view that outlives [`Simulator::run`].
+    #[must_use]
+    pub fn handle(&self) -> SimulatorHandle {
+        SimulatorHandle { shared: Arc::clone(&self.shared) }
+    }
+
     /// Serves until told to stop; answers in flight then have 2 seconds to end.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listener, shared, .. } = self;
@@ -113,6 +126,22 @@ impl Simulator {
         drop(listener);
         connections.close();
         connections.wait().await;
+    }
+}
+
+// === impl SimulatorHandle ===
+
+impl SimulatorHandle {
+    /// Returns how many calls came so far, those that met a fault included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.shared.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for SimulatorHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorHandle").field("calls", &self.calls()).finish()
     }
 }
 
@@ -145,6 +174,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let mut response = match route::find(request.method(), request.uri()) {
         Ok(route::Endpoint::Health) => refusal::plain(http::StatusCode::OK, "ok\n"),
         Ok(route::Endpoint::Call { spec, framing }) => call::answer(&shared, spec, framing, request).await,
+        Ok(route::Endpoint::Embeddings { spec }) => embeddings::answer(&shared, spec, request).await,
         Err(refused) => refused,
     };
     response.headers_mut().insert(HeaderName::from_static(SIMULATED_HEADER), HeaderValue::from_static("1"));

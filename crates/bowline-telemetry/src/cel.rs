@@ -23,7 +23,7 @@ use ::cel::extractors::This;
 use ::cel::parser::Expression as Tree;
 use ::cel::{Context, Env, ExecutionError, Value};
 
-pub(crate) use input::Inputs;
+pub use input::Inputs;
 
 use crate::UnknownReason;
 use pattern::Pattern;
@@ -64,7 +64,7 @@ pub const VARIABLES: &[&str] = &["finish", "output", "text", "variables"];
 const BRACKET_DEPTH_MAX: u16 = 12;
 
 /// A checked expression.
-pub(crate) struct Expression {
+pub struct Expression {
     tree: Tree,
     environment: Arc<Env>,
     patterns: Arc<BTreeMap<String, Pattern>>,
@@ -81,7 +81,11 @@ pub fn check(source: &str) -> Result<(), String> {
 // === impl Expression ===
 
 impl Expression {
-    pub(crate) fn compile(source: &str) -> Result<Self, String> {
+    /// Checks an expression and keeps it.
+    ///
+    /// # Errors
+    /// Returns why it is refused: it does not parse, names something unknown, or exceeds a bound.
+    pub fn compile(source: &str) -> Result<Self, String> {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(format!("longer than {SOURCE_BYTES_MAX} bytes"));
         }
@@ -101,7 +105,7 @@ impl Expression {
     ///
     /// # Errors
     /// Says why it is neither true nor false.
-    pub(crate) fn evaluate(&self, inputs: &Inputs<'_>) -> Result<bool, UnknownReason> {
+    pub fn evaluate(&self, inputs: &Inputs<'_>) -> Result<bool, UnknownReason> {
         let references = self.tree.references();
         let reads = |name: &str| references.has_variable(name);
         let sizes = inputs.measure(reads).ok_or(UnknownReason::InputTooLarge)?;

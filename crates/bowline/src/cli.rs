@@ -14,6 +14,7 @@ mod machine;
 mod prompt;
 mod rollout;
 mod serve;
+mod test;
 
 pub(crate) use access::{Inference, InferenceList, InferenceShow, InferenceTail, Key, KeyCreate, KeyList, KeyRevoke};
 pub(crate) use bundle::{
@@ -26,6 +27,7 @@ pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
 pub(crate) use prompt::{Check, Lock, Prompt, PromptDiff, PromptRender, Run, Schema, SchemaOf, Variables};
 pub(crate) use rollout::{Rollout, RolloutEnd, RolloutList, RolloutNumber, RolloutPlan, RolloutWatch};
 pub(crate) use serve::{Role, Serve};
+pub(crate) use test::{OnInconclusive, ReportFile, ReportFormat, Test};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -33,6 +35,8 @@ Exit codes:
   1   something for you to mend: the message says what is wrong, and `hint:` what to do
   2   the command line itself was not understood
   70  a bug of Bowline or a failing machine
+  100 `bowline test`: a case or the gate failed
+  101 `bowline test`: the gate cannot decide, and that counts as failing
 
 Data goes to standard output, everything else to standard error.
 
@@ -83,6 +87,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Finds everything that is wrong in the project
     Check(Check),
+    /// Runs the suites of the project, and decides as a gate before a release
+    Test(Test),
     /// Prompts: list, render, compare
     #[command(subcommand)]
     Prompt(Prompt),

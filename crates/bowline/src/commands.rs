@@ -18,6 +18,7 @@ mod rollout;
 mod run;
 mod schema;
 mod sim;
+mod test;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Up(up) => Box::pin(up::run(global, up)).await,
         Command::Serve(serve) => Box::pin(serve::run(global, serve)).await,
         Command::Check(check) => Box::pin(check::run(global, check)).await,
+        Command::Test(test) => Box::pin(test::run(global, test)).await,
         Command::Prompt(command) => done(Box::pin(prompt(global, command)).await),
         Command::Run(run) => done(Box::pin(run::run(global, run)).await),
         Command::Lock(lock) => lock::run(global, lock),

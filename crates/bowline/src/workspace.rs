@@ -41,6 +41,11 @@ impl Workspace {
         Ok(Self { folder })
     }
 
+    /// Returns the folder itself.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Returns the folder of the store.
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.join("store")

@@ -4,6 +4,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 mod canary;
+mod eval;
 mod gateway;
 mod roles;
 
@@ -16,6 +17,8 @@ pub(super) enum Bench {
     Canary(canary::Options),
     /// Roles apart: how long it takes until a pointer move has reached three gateways.
     Roles(roles::Options),
+    /// Suites: cases per second, memory and start of `bowline test`, beside promptfoo on the same cases.
+    Eval(eval::Options),
     /// The embedded store: rows and commits per second.
     Store,
 }
@@ -26,6 +29,7 @@ pub(super) fn run(workspace: &Workspace, bench: &Bench) -> anyhow::Result<Outcom
         Bench::Gateway(options) => gateway::run(workspace, options),
         Bench::Canary(options) => canary::run(options),
         Bench::Roles(options) => roles::run(workspace, options),
+        Bench::Eval(options) => eval::run(workspace, options),
         Bench::Store => store(workspace),
     }
 }

@@ -60,6 +60,29 @@ pub(super) fn stage(share: Share, rate: f64, plan: &Plan) -> StageDesign {
     }
 }
 
+/// The sizes of the targeted bets on pairs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PairBets {
+    pub(crate) worse: f64,
+    pub(crate) not_worse: f64,
+}
+
+/// On one case, two versions are taken to disagree this often for no reason, each way: answers of one model to the same input.
+const DISCORDANCE: f64 = 0.01;
+
+/// Returns the bets on cases that both versions answer: against a candidate that fails more of them by the margin, and for one that
+/// fails as many.
+pub(crate) fn pair_bets(margin: f64) -> PairBets {
+    let pairs = |lost: f64, won: f64| {
+        let agree = (1.0 - lost - won).max(0.0);
+        Payoffs(vec![(1.0, lost), (-1.0, won), (0.0, agree)])
+    };
+    PairBets {
+        worse: best_bet(&pairs(DISCORDANCE + margin, DISCORDANCE), RISK_MAX),
+        not_worse: best_bet(&pairs(DISCORDANCE, DISCORDANCE).promotion(margin), RISK_MAX / (1.0 - margin)),
+    }
+}
+
 /// What one unit of bet wins or loses on a block, with probabilities.
 struct Payoffs(Vec<(f64, f64)>);
 

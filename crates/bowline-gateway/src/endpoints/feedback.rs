@@ -3,8 +3,8 @@ use std::sync::Arc;
 use bowline_registry::SnapshotKey;
 use bowline_store::{OutcomeRecord, OutcomeTarget, OutcomeValue, SCHEMA_VERSION};
 use bowline_types::{Digest, ErrorKind, InferenceToken, OutcomeId};
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -41,7 +41,11 @@ struct Feedback {
 ///
 /// # Errors
 /// The body does not fit, the inference is another key's, or the control role cannot keep it now.
-pub(super) async fn feedback(gateway: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn feedback<B>(gateway: &Arc<Shared>, request: Request<B>) -> Result<Response<Body>, Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let arrival = Arrival::now(gateway.clock.as_ref());
     let now = arrival.at;
     let live = gateway.live_full();

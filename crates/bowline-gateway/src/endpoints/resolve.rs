@@ -3,8 +3,8 @@ use std::sync::Arc;
 use bowline_chat::ModelRef;
 use bowline_chat::openai_chat::encode_request;
 use bowline_types::ErrorKind;
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::json;
 
 use super::json as answer;
@@ -20,7 +20,11 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 /// As a chat call; the body must name a prompt.
-pub(super) async fn resolve(gateway: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn resolve<B>(gateway: &Arc<Shared>, request: Request<B>) -> Result<Response<Body>, Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let arrival = Arrival::now(gateway.clock.as_ref());
     let live = gateway.live_full();
     let key = identify::identify(gateway, &live, request.headers())?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bowline_canary::Assignment;
 use bowline_chat::openai_chat::ClientRequest;
-use bowline_chat::{ModelRef, Selector};
+use bowline_chat::{Dialect, ModelRef, Selector};
 use bowline_registry::{ContentCapture, SnapshotKey};
 use bowline_telemetry::TraceContext;
 use bowline_types::{Arm, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, Unit, closest};
@@ -68,6 +68,7 @@ pub(crate) fn resolve(
         started_at: at,
         started: instant,
         environment: choice.environment,
+        dialect: Dialect::OpenAiChat.as_str(),
         prompt: choice.prompt,
         version: served.as_ref().map(|served| served.version.digest),
         arm: choice.assigned,

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::exchange::Exchange;
+use crate::facts::Facts;
 use crate::gateway::Shared;
 use crate::layers::limits::Permit;
 use crate::layers::record::{record, refused, settle};
@@ -102,8 +103,9 @@ fn whole(
     settle(&mut exchange, &route);
     exchange.outcome.status = 200;
     exchange.outcome.first_byte_us = Some(exchange.elapsed_us());
-    let response =
+    let mut response =
         build(StatusCode::OK, headers(gateway, &exchange, &notes), "application/json", Body::Whole(Some(body)));
+    response.extensions_mut().insert(Facts::of(&exchange));
     record(gateway, exchange, target.capture);
     response
 }
@@ -306,7 +308,10 @@ pub(crate) fn refuse(refusal: &Refusal, of: Option<(&Shared, &Exchange)>) -> Res
     }
     let status = StatusCode::from_u16(refusal.kind.spec().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = encode_error(refusal.kind, &refusal.message, refusal.parameter.as_deref(), Some(refusal.code_str()));
-    build(status, headers, "application/json", Body::Whole(Some(body.into())))
+    let mut response = build(status, headers, "application/json", Body::Whole(Some(body.into())));
+    let facts = of.map_or_else(Facts::default, |(_, exchange)| Facts::of(exchange));
+    response.extensions_mut().insert(facts.refused(refusal));
+    response
 }
 
 /// Returns a response; every answer of the gateway is made here.

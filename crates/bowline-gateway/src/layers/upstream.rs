@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bowline_chat::{Response, StreamDecoder, StreamEvent};
+use bowline_providers::WireRequest;
 use bowline_types::ErrorKind;
 use bytes::Bytes;
 use http::StatusCode;
@@ -125,7 +126,7 @@ pub(crate) async fn call(
     }
 }
 
-fn no_route() -> Refusal {
+pub(crate) fn no_route() -> Refusal {
     let message = "the model has no provider in this environment\nhint: see `models` and `providers` in bowline.yaml";
     Refusal::new(ErrorKind::Unavailable, message).code("no_route")
 }
@@ -152,32 +153,10 @@ async fn attempt(
     route: &Route,
     rendered: &Rendered,
 ) -> Result<Answer, Refusal> {
-    let api_key = match &route.credential {
-        Credential::None => None,
-        Credential::Key(key) => Some(key),
-        Credential::Missing(reference) => {
-            // Where the operator keeps credentials is no business of applications.
-            error!(provider = %route.provider, %reference, "the credential of a provider is not there");
-            let hint = "hint: whoever runs Bowline must set it; the log says which";
-            let message = format!("the credential of provider `{}` is not there\n{hint}", route.provider);
-            return Err(Refusal::new(ErrorKind::UpstreamAuth, message).code("credential_missing"));
-        }
-    };
     let wire = translate(rendered, route)?;
     let notes = wire.notes.iter().map(|note| format!("{}: {}", note.parameter, note.change)).collect();
     let deadline = Instant::now() + route.timeout;
-    let destination = Destination { spec: route.spec, base_url: &route.base_url, api_key };
-    let sent = timeout_at(deadline, gateway.transport.send(destination, wire)).await;
-    let response = sent.map_err(|_| timed_out(route))??;
-    let (head, body) = response.into_parts();
-    if let Some(upstream) = &mut exchange.upstream {
-        upstream.simulated = head.headers.contains_key("x-bowline-simulated");
-    }
-    if head.status != StatusCode::OK {
-        let bytes = timeout_at(deadline, Limited::new(body, ERROR_BYTES_MAX).collect()).await;
-        let bytes = bytes.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        return Err(route.spec.decode_error(head.status.as_u16(), &head.headers, &bytes).into());
-    }
+    let body = open(gateway, exchange, route, wire, deadline).await?;
     if rendered.request.stream {
         let stream = Streamed {
             bytes: Vec::new(),
@@ -190,6 +169,61 @@ async fn attempt(
         };
         return begin(stream).await.map(|stream| Answer::Stream(Box::new(stream)));
     }
+    let bytes = collect(gateway, route, body, deadline).await?;
+    let response = route.spec.decode_response(&bytes).map_err(|error| {
+        let message = format!("the provider's answer cannot be read: {}", bowline_types::chain(&error));
+        Refusal::new(ErrorKind::UpstreamInvalid, message)
+    })?;
+    Ok(Answer::Whole(Box::new(Whole { bytes, response, route: route.clone(), notes })))
+}
+
+/// Sends a call to a route, and returns the body of an answer that is none of an error.
+///
+/// # Errors
+/// The credential is not there, the provider refuses or fails, or it is late.
+pub(crate) async fn open(
+    gateway: &Shared,
+    exchange: &mut Exchange,
+    route: &Route,
+    wire: WireRequest,
+    deadline: Instant,
+) -> Result<Incoming, Refusal> {
+    let api_key = match &route.credential {
+        Credential::None => None,
+        Credential::Key(key) => Some(key),
+        Credential::Missing(reference) => {
+            // Where the operator keeps credentials is no business of applications.
+            error!(provider = %route.provider, %reference, "the credential of a provider is not there");
+            let hint = "hint: whoever runs Bowline must set it; the log says which";
+            let message = format!("the credential of provider `{}` is not there\n{hint}", route.provider);
+            return Err(Refusal::new(ErrorKind::UpstreamAuth, message).code("credential_missing"));
+        }
+    };
+    let destination = Destination { spec: route.spec, base_url: &route.base_url, api_key };
+    let sent = timeout_at(deadline, gateway.transport.send(destination, wire)).await;
+    let response = sent.map_err(|_| timed_out(route))??;
+    let (head, body) = response.into_parts();
+    if let Some(upstream) = &mut exchange.upstream {
+        upstream.simulated = head.headers.contains_key("x-bowline-simulated");
+    }
+    if head.status != StatusCode::OK {
+        let bytes = timeout_at(deadline, Limited::new(body, ERROR_BYTES_MAX).collect()).await;
+        let bytes = bytes.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        return Err(route.spec.decode_error(head.status.as_u16(), &head.headers, &bytes).into());
+    }
+    Ok(body)
+}
+
+/// Reads an answer whole, as much of it as is read at all.
+///
+/// # Errors
+/// It is late, too large, or breaks off.
+pub(crate) async fn collect(
+    gateway: &Shared,
+    route: &Route,
+    body: Incoming,
+    deadline: Instant,
+) -> Result<Bytes, Refusal> {
     let collected = timeout_at(deadline, Limited::new(body, gateway.options.answer_bytes_max).collect()).await;
     let collected = collected.map_err(|_| timed_out(route))?.map_err(|error| {
         if error.is::<LengthLimitError>() {
@@ -197,12 +231,7 @@ async fn attempt(
         }
         Refusal::new(ErrorKind::UpstreamUnavailable, format!("the provider's answer broke off: {error}"))
     })?;
-    let bytes = collected.to_bytes();
-    let response = route.spec.decode_response(&bytes).map_err(|error| {
-        let message = format!("the provider's answer cannot be read: {}", bowline_types::chain(&error));
-        Refusal::new(ErrorKind::UpstreamInvalid, message)
-    })?;
-    Ok(Answer::Whole(Box::new(Whole { bytes, response, route: route.clone(), notes })))
+    Ok(collected.to_bytes())
 }
 
 /// Reads a stream up to its first content, so that a failure before it can be tried again.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "what a test spawns ends with its runtime")]
 
+mod calls;
 mod dialects;
 mod faults;
 mod prompts;

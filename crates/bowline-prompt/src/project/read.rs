@@ -303,6 +303,10 @@ impl Reader<'_> {
         if let (RolloutPolicy::Guarded(plan), Some(node)) = (&environment.rollout, node.get("rollout")) {
             self.diagnostics.extend(check_plan(self.file, plan, node));
         }
+        if let (Some((field, range)), Some(gate)) = (environment.gate.wrong(), node.get("gate")) {
+            let span = gate.get(field).map_or(gate.span, |node| node.span);
+            self.push("gate-policy", span, format!("`{field}` of a gate is {range}"));
+        }
         Some(Environment { providers, ..environment })
     }
 

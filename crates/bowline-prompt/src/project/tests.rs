@@ -20,6 +20,7 @@ environments:
   prod:
     protected: true
     rollout: { stages: ["10%", "50%"], margin: 0.04 }
+    gate: { on_inconclusive: fail, margin: 0.1 }
     providers: { openai: { base_url: https://proxy.example.com/openai, api_key: env:PROD_KEY } }
 telemetry: { content: failures, otlp: { endpoint: http://collector:4318 } }
 "#;
@@ -50,6 +51,9 @@ fn a_good_file_is_read() {
     assert_eq!(project.source(&environment("qa")), None);
     assert_eq!(project.environments["prod"].plan(None).unwrap().margin, 0.04);
     assert_eq!(project.environments["prod"].plan(Some(&Plan::default())).unwrap().margin, 0.05);
+    let strict = GatePolicy { on_inconclusive: OnInconclusive::Fail, alpha: 0.05, margin: 0.1 };
+    assert_eq!(project.environments["prod"].gate, strict);
+    assert_eq!(project.environments["staging"].gate, GatePolicy::default());
     assert_eq!(project.environments["staging"].plan(Some(&Plan::default())), None);
 }
 
@@ -110,6 +114,9 @@ environments:
     rollout: { stages: ['50%', '10%'] }
     providers: { openai: { kind: gemini }, opena: { base_url: 'https://example.com' } }
   qa: { rollout: direkt, protectd: true }
+  a: { gate: { alpha: 0 } }
+  b: { gate: { margin: 1.5, on_inconclusive: fail } }
+  c: { gate: { on_inconclusive: maybe } }
 telemetry: { content: on }
 ",
         &[
@@ -131,7 +138,10 @@ telemetry: { content: on }
             "17:28 an environment cannot change `kind` of a provider",
             "17:44 provider `opena` is not declared",
             "18:18 unknown value `direkt`",
-            "19:23 unknown value `on`",
+            "19:23 `alpha` of a gate is above 0 and at most 0.5",
+            "20:24 `margin` of a gate is above 0 and below 1",
+            "21:33 unknown value `maybe`",
+            "22:23 unknown value `on`",
         ],
     );
     check("", &["1:1 a project file is a mapping, not nothing"]);

@@ -2,11 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bowline_canary::Design;
-use bowline_prompt::{ContentCapture as Capture, EnvironmentSource, Project};
+use bowline_prompt::{ContentCapture as Capture, EnvironmentSource, Model, Project};
 use bowline_store::{
     KeyRecord, LIST_ROWS_MAX, LogAction, LogFilter, PointerRecord, RolloutFilter, RolloutRecord, Store,
 };
-use bowline_types::{Digest, EnvironmentName, PromptName, Scope, Timestamp};
+use bowline_types::{
+    ApiKeyHash, Digest, EnvironmentName, KeyId, ModelAlias, PromptName, ProviderName, Scope, SuccessContract, Timestamp,
+};
 use serde::Deserialize as _;
 
 use super::{
@@ -45,6 +47,43 @@ impl Snapshot {
             snapshot.projects.insert(name, project(&config, &pointers, &rollouts, versions, &lease));
         }
         Ok(snapshot)
+    }
+
+    /// Returns a snapshot of versions that nobody released, for calls that leave nothing in a store: each prompt with the versions
+    /// that a call may name by digest, of which the first is live in `environment`. The only key may name versions.
+    #[must_use]
+    pub fn unreleased(
+        config: &Project,
+        environment: &EnvironmentName,
+        versions: impl IntoIterator<Item = (PromptName, Digest, Arc<serde_json::Value>)>,
+        (hash, key): (ApiKeyHash, KeyId),
+        compiled_at: Timestamp,
+    ) -> Self {
+        let mut snapshot = Self { epoch: 1, ..Self::empty(compiled_at) };
+        let mut live = SnapshotEnvironment { providers: providers(config, environment), prompts: BTreeMap::new() };
+        let mut known: BTreeMap<PromptName, BTreeSet<Digest>> = BTreeMap::new();
+        for (name, digest, content) in versions {
+            let first = SnapshotPrompt { version: digest, success: SuccessContract::default(), rollout: None };
+            live.prompts.entry(name.clone()).or_insert(first);
+            known.entry(name).or_default().insert(digest);
+            snapshot.versions.insert(digest, content);
+        }
+        let key = SnapshotKey {
+            id: key,
+            project: config.name.clone(),
+            environment: environment.clone(),
+            environments: Vec::new(),
+            versions: true,
+        };
+        snapshot.keys.insert(hash, key);
+        let project = SnapshotProject {
+            models: models(config),
+            environments: BTreeMap::from([(environment.clone(), live)]),
+            versions: known,
+            content: ContentCapture::Off,
+        };
+        snapshot.projects.insert(config.name.clone(), project);
+        snapshot
     }
 
     async fn fetch(&mut self, store: &dyn Store, digests: impl Iterator<Item = &Digest>) -> Result<()> {
@@ -113,20 +152,24 @@ fn project(
     for name in config.environments.keys() {
         environments.insert(name.clone(), environment(config, name, pointers, rollouts, lease));
     }
-    let models = config.models.iter().map(|(alias, model)| {
-        let targets = model.targets.iter().map(|target| Target {
-            provider: target.provider.clone(),
-            model: target.model.clone(),
-            timeout: target.timeout,
-        });
-        (alias.clone(), targets.collect())
-    });
     let content = match config.telemetry.content {
         Capture::Off => ContentCapture::Off,
         Capture::Failures => ContentCapture::Failures,
         Capture::All => ContentCapture::All,
     };
-    SnapshotProject { models: models.collect(), environments, versions, content }
+    SnapshotProject { models: models(config), environments, versions, content }
+}
+
+fn models(config: &Project) -> BTreeMap<ModelAlias, Vec<Target>> {
+    let targets = |model: &Model| {
+        let targets = model.targets.iter().map(|target| Target {
+            provider: target.provider.clone(),
+            model: target.model.clone(),
+            timeout: target.timeout,
+        });
+        targets.collect()
+    };
+    config.models.iter().map(|(alias, model)| (alias.clone(), targets(model))).collect()
 }
 
 fn environment(
@@ -144,17 +187,21 @@ fn environment(
         let prompt = SnapshotPrompt { version: pointer.version, success: pointer.success.clone(), rollout };
         prompts.insert(pointer.prompt.clone(), prompt);
     }
+    SnapshotEnvironment { providers: providers(config, name), prompts }
+}
+
+fn providers(config: &Project, environment: &EnvironmentName) -> BTreeMap<ProviderName, Endpoint> {
     let endpoint = |provider: &bowline_prompt::Provider| Endpoint {
         kind: provider.kind.as_str().to_owned(),
         base_url: provider.base_url.as_ref().map(|url| url.as_str().to_owned()),
         api_key: provider.api_key.clone(),
         identity: provider.identity.clone(),
     };
-    let providers = config.providers.keys().filter_map(|provider| {
-        let found = config.provider_in(name, provider)?;
+    let found = config.providers.keys().filter_map(|provider| {
+        let found = config.provider_in(environment, provider)?;
         Some((provider.clone(), endpoint(&found)))
     });
-    SnapshotEnvironment { providers: providers.collect(), prompts }
+    found.collect()
 }
 
 /// Returns what a gateway must know of a rollout; `None` where its design cannot be read, since a candidate that nobody can judge

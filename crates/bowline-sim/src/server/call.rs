@@ -16,7 +16,7 @@ use crate::model::{self, Answer};
 use crate::scenario::{Course, FaultKind};
 
 /// The longest request, in bytes.
-const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most answers to one request, as OpenAI has it.
 const CHOICES_MAX: u32 = 128;
 

@@ -9,6 +9,11 @@ use super::refusal;
 pub(super) enum Endpoint {
     /// `GET /healthz`.
     Health,
+    /// A call for embeddings.
+    Embeddings {
+        /// Whose form.
+        spec: &'static ProviderSpec,
+    },
     /// A chat call.
     Call {
         /// Whose.
@@ -24,14 +29,19 @@ pub(super) fn find(method: &Method, uri: &Uri) -> Result<Endpoint, Response<Body
     if path == "/healthz" {
         return if method == Method::GET { Ok(Endpoint::Health) } else { Err(wrong_method("GET")) };
     }
-    let spec = dialect(path).and_then(|dialect| PROVIDERS.iter().find(|spec| spec.dialect == dialect));
+    let embeddings = path == "/v1/embeddings";
+    let dialect = if embeddings { Some(Dialect::OpenAiChat) } else { dialect(path) };
+    let spec = dialect.and_then(|dialect| PROVIDERS.iter().find(|spec| spec.dialect == dialect));
     let Some(spec) = spec else {
-        let paths = "/v1/chat/completions, /v1/messages, /v1beta/models/MODEL:generateContent, \
+        let paths = "/v1/chat/completions, /v1/embeddings, /v1/messages, /v1beta/models/MODEL:generateContent, \
                      /v1beta/models/MODEL:streamGenerateContent, /healthz\n";
         return Err(refusal::plain(StatusCode::NOT_FOUND, format!("nothing is served here; these paths are: {paths}")));
     };
     if method != Method::POST {
         return Err(wrong_method("POST"));
+    }
+    if embeddings {
+        return Ok(Endpoint::Embeddings { spec });
     }
     Ok(Endpoint::Call { spec, framing: framing(spec, uri) })
 }

@@ -14,12 +14,16 @@ const VALUES_MAX: u64 = 10_000;
 const BYTES_MAX: u64 = 512 * 1024;
 
 /// What an expression sees.
-pub(crate) struct Inputs<'a> {
-    pub(crate) text: &'a str,
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The text of the answer.
+    pub text: &'a str,
     /// The answer as JSON, where it is JSON.
-    pub(crate) output: Option<&'a Value>,
-    pub(crate) variables: &'a Map<String, Value>,
-    pub(crate) finish: &'a str,
+    pub output: Option<&'a Value>,
+    /// The variables of the prompt.
+    pub variables: &'a Map<String, Value>,
+    /// Why the model stopped, or an empty text.
+    pub finish: &'a str,
 }
 
 /// The sizes of what an expression reads; zero for what it does not.

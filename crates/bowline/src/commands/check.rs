@@ -12,6 +12,7 @@ use crate::findings;
 use crate::output::{Format, json, line, note};
 use crate::project::{self, FolderSource, Loaded};
 use crate::style::Style;
+use crate::suites;
 
 /// What `--output json` prints.
 #[derive(Serialize)]
@@ -29,6 +30,8 @@ struct Report<'a> {
 pub(crate) async fn run(global: &Global, check: &cli::Check) -> Result<ExitCode> {
     let loaded = project::load(global.dir.as_deref())?;
     let mut diagnostics = loaded.report.diagnostics.clone();
+    diagnostics.extend(suites::read(&loaded, &suites::files(&loaded)?).diagnostics);
+    diagnostics.sort_by(Diagnostic::by_place);
     if let Some(environment) = &check.against {
         diagnostics.extend(against(global, &loaded, environment).await?);
         diagnostics.sort_by(Diagnostic::by_place);

@@ -4,6 +4,7 @@
 mod bundle;
 mod change;
 mod check;
+mod gate;
 mod image;
 mod kill;
 mod project;

@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::tally::{CaseTally, Tally};
+
+/// Cases whose outcome changed from stable to candidate.
+///
+/// With one call per case a flip is what it seems. With repeats, a case flips to *fail* where stable passes most of them and the
+/// candidate fails most, unless both did both: that is chance as likely as change, and counts as *unsteady*. In the other direction
+/// likewise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Flips {
+    /// Passed by stable, failed by the candidate, and not explained.
+    pub to_fail: CaseList,
+    /// Passed by stable, failed by the candidate, as the suite says that it should.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<Explained>,
+    /// Failed by stable, passed by the candidate.
+    pub to_pass: CaseList,
+    /// Changed, and as likely by chance.
+    pub unsteady: CaseList,
+    /// Explained by the suite, and no flip to fail: the explanation is out of date.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<String>,
+}
+
+/// A flip that is meant to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The id of the case.
+    pub case: String,
+    /// Why, in the words of the suite.
+    pub reason: String,
+}
+
+/// Some of many cases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseList {
+    /// How many there are.
+    pub count: u64,
+    /// The ids of the first, at most [`CaseList::IDS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+}
+
+/// Returns why a case is meant to flip, where its suite says so: `metadata.flip`, a text that is not blank.
+#[must_use]
+pub fn flip_reason(metadata: &Map<String, Value>) -> Option<&str> {
+    metadata.get("flip").and_then(Value::as_str).map(str::trim).filter(|reason| !reason.is_empty())
+}
+
+// === impl CaseList ===
+
+impl CaseList {
+    /// The most cases that are named.
+    pub const IDS_MAX: usize = 1_000;
+
+    pub(super) fn of<'a>(ids: impl Iterator<Item = &'a str>) -> Self {
+        let mut list = Self::default();
+        ids.for_each(|id| list.add(id));
+        list
+    }
+
+    fn add(&mut self, id: &str) {
+        self.count += 1;
+        if self.ids.len() < Self::IDS_MAX {
+            self.ids.push(id.to_owned());
+        }
+    }
+}
+
+// === impl Flips ===
+
+impl Flips {
+    pub(super) fn between(stable: &Tally, candidate: &Tally, explained: &BTreeMap<String, String>) -> Self {
+        let mut flips = Self::default();
+        for (id, after) in candidate.cases() {
+            let Some(before) = stable.case(id) else { continue };
+            let to_fail = passes(before) && after.fails_mostly();
+            let to_pass = before.fails_mostly() && passes(after);
+            let unsteady = before.is_unsteady() && after.is_unsteady();
+            match (to_fail, to_pass, explained.get(id)) {
+                (false, false, _) => {}
+                (..) if unsteady => flips.unsteady.add(id),
+                (true, _, Some(reason)) => {
+                    flips.explained.push(Explained { case: id.to_owned(), reason: reason.clone() });
+                }
+                (true, _, None) => flips.to_fail.add(id),
+                (false, true, _) => flips.to_pass.add(id),
+            }
+        }
+        let is_stale = |id: &&String| !flips.explained.iter().any(|explained| explained.case == **id);
+        flips.stale = explained.keys().filter(is_stale).cloned().collect();
+        flips
+    }
+}
+
+/// Most of what could be graded passed.
+fn passes(case: &CaseTally) -> bool {
+    case.mean().is_some_and(|mean| mean > 0.5)
+}
