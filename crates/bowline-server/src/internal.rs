@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use bowline_registry::Snapshot;
 use bowline_store::SCHEMA_VERSION;
 use bowline_types::{Timestamp, TokenSecret};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,9 @@ use publication::{Publication, Publications};
 
 /// The largest body of a delivery; a gateway sends a few MiB at once, and one record alone where it is larger.
 const RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Deliveries that are read and committed at the same time; further ones wait, and their gateways with them.
+const DELIVERIES_MAX: usize = 16;
 
 /// How gateways prove that they are ours.
 #[derive(Clone, Debug)]
@@ -56,18 +60,20 @@ struct Internal {
     auth: GatewayAuth,
     token_secret: TokenSecret,
     shutdown: CancellationToken,
+    deliveries: Arc<Semaphore>,
 }
 
 /// Returns the routes of the internal API, and `/healthz`.
 pub fn internal_router(control: Control, options: InternalOptions) -> Router {
     let InternalOptions { auth, token_secret, shutdown } = options;
     let publications = Arc::new(Publications::default());
-    let internal = Internal { control, publications, auth, token_secret, shutdown };
+    let deliveries = Arc::new(Semaphore::new(DELIVERIES_MAX));
+    let internal = Internal { control, publications, auth, token_secret, shutdown, deliveries };
     let api = Router::new()
         .route("/news", get(news))
         .route("/snapshot", get(snapshot))
         .route("/secret", get(secret))
-        .route("/records", post(records))
+        .route("/records", post(records).layer(middleware::from_fn_with_state(internal.clone(), admit)))
         .fallback(unknown_route)
         .layer(middleware::from_fn_with_state(internal.clone(), check_gateway));
     Router::new()
@@ -85,6 +91,13 @@ async fn check_gateway(State(internal): State<Internal>, request: Request, next:
         }
         GatewayAuth::Tokens(_) | GatewayAuth::Certificate => next.run(request).await,
     }
+}
+
+/// Waits for a turn before the body of a delivery is read.
+async fn admit(State(internal): State<Internal>, request: Request, next: Next) -> Response {
+    // The semaphore is never closed.
+    let _permit = internal.deliveries.acquire().await.ok();
+    next.run(request).await
 }
 
 async fn unknown_route(request: Request) -> Error {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_types::{Arm, RolloutId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{Shared, Spool, Taken, arm};
-use crate::recorder::{Batch, Sink, SinkError};
+use crate::recorder::{Sink, SinkError};
 
 /// What became of one look at the spool.
 enum Looked {
@@ -121,7 +122,9 @@ impl Forwarder {
         if taken.payloads.is_empty() && batch.losses.is_empty() {
             return Looked::Empty;
         }
-        match self.sink.deliver(batch.clone()).await {
+        let told = batch.losses.clone();
+        let arms: Vec<_> = batch.inferences.iter().map(arm).collect();
+        match self.sink.deliver(batch).await {
             Ok(()) => self.most = (self.most * 2).min(self.shared.options.batch_max.max(1)),
             Err(SinkError::Unavailable(error)) => return Looked::Failed(error),
             Err(SinkError::Refused(reason)) if taken.payloads.len() > 1 => {
@@ -131,32 +134,23 @@ impl Forwarder {
             }
             Err(SinkError::Refused(reason)) if taken.payloads.is_empty() => return Looked::Failed(reason),
             // Whoever waits for this one waits for ever.
-            Err(SinkError::Refused(reason)) => return self.leave_out(taken, batch, &reason).await,
+            Err(SinkError::Refused(reason)) => return self.leave_out(taken, arms, &reason).await,
         }
-        self.acknowledge(taken, batch).await
+        let shared = Arc::clone(&self.shared);
+        let acknowledged = tokio::task::spawn_blocking(move || shared.acknowledge(&taken, &told)).await;
+        acknowledged.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered)
     }
 
     /// Counts the one entry of a batch as lost, since the control role refuses it.
-    async fn leave_out(&self, taken: Taken, mut batch: Batch, reason: &str) -> Looked {
+    async fn leave_out(&self, taken: Taken, lost: Vec<Option<(RolloutId, Arm)>>, reason: &str) -> Looked {
         error!(reason, "the control role refused an entry of the spool; it is counted as lost");
         let shared = Arc::clone(&self.shared);
-        let lost: Vec<_> = batch.inferences.iter().map(arm).collect();
-        // Its losses were refused with it, and are told with the next one.
-        batch.losses.clear();
-        // In one go, so that it is counted once.
+        // In one go, so that it is counted once. The losses that were refused with it are told with the next one.
         let counted = tokio::task::spawn_blocking(move || {
             shared.lose(&mut shared.state(), &lost);
-            shared.acknowledge(&taken, &batch);
+            shared.acknowledge(&taken, &[]);
         });
         counted.await.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered)
-    }
-
-    async fn acknowledge(&self, taken: Taken, batch: Batch) -> Looked {
-        let shared = Arc::clone(&self.shared);
-        match tokio::task::spawn_blocking(move || shared.acknowledge(&taken, &batch)).await {
-            Ok(()) => Looked::Delivered,
-            Err(error) => Looked::Failed(error.to_string()),
-        }
     }
 
     async fn sync(&self) {

@@ -98,10 +98,15 @@ impl Follower {
             (failing, met) = (true, false);
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(self.jittered(wait)) => {}
             }
             wait = (wait * 2).min(RETRY_WAIT_MAX);
         }
+    }
+
+    /// Returns between a half and the whole of a wait, by the last digits of the clock, so that gateways do not come back all at once.
+    fn jittered(&self, wait: Duration) -> Duration {
+        wait / 2 + wait / 2 * (self.clock.uptime().subsec_micros() % 1_000) / 1_000
     }
 
     /// Asks once. Whoever answers after a silence may be another one, with another secret.

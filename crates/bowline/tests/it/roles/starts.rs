@@ -128,6 +128,18 @@ fn what_does_not_fit_is_refused_before_anything_serves() {
     check("--roles gateway --control http://control.internal:7082 --token env:T", "plain HTTP beyond this machine");
     check("--roles gateway --control 127.0.0.1:9 --token env:T", "is no address of a control role");
     check("--roles gateway --control https://127.0.0.1:9 --token sk-raw", "not a reference to a secret");
+    let ran = project.bowline(&[
+        "serve",
+        "--data",
+        "d",
+        "--roles",
+        "gateway",
+        "--control",
+        "https://a:1",
+        "--token",
+        "sk-raw",
+    ]);
+    assert!(ran.code == 1 && !ran.stderr.contains("sk-raw"), "{}", ran.stderr);
     check("--roles gateway --control https://127.0.0.1:9 --tls-cert a --tls-key b", "could not read a");
     check("--roles control --control-listen 127.0.0.1:0 --internal-listen 0.0.0.0:0", "plain HTTP beyond this machine");
     check("--roles control --control-listen 127.0.0.1:0 --internal-listen 127.0.0.1:0 --tls-ca a", "a server needs");
