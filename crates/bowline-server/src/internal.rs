@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bowline_registry::Snapshot;
 use bowline_store::SCHEMA_VERSION;
+use bowline_telemetry::Metrics;
 use bowline_types::{Timestamp, TokenSecret};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -48,6 +49,8 @@ pub struct InternalOptions {
     pub auth: GatewayAuth,
     /// The secret under the MAC of inference ids.
     pub token_secret: TokenSecret,
+    /// The metrics of the process.
+    pub metrics: Arc<Metrics>,
     /// Ends the waits of those who ask for news, so that they do not hold up the end of the process.
     pub shutdown: CancellationToken,
 }
@@ -59,16 +62,17 @@ struct Internal {
     publications: Arc<Publications>,
     auth: GatewayAuth,
     token_secret: TokenSecret,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
     deliveries: Arc<Semaphore>,
 }
 
 /// Returns the routes of the internal API, and `/healthz`.
 pub fn internal_router(control: Control, options: InternalOptions) -> Router {
-    let InternalOptions { auth, token_secret, shutdown } = options;
+    let InternalOptions { auth, token_secret, metrics, shutdown } = options;
     let publications = Arc::new(Publications::default());
     let deliveries = Arc::new(Semaphore::new(DELIVERIES_MAX));
-    let internal = Internal { control, publications, auth, token_secret, shutdown, deliveries };
+    let internal = Internal { control, publications, auth, token_secret, metrics, shutdown, deliveries };
     let api = Router::new()
         .route("/news", get(news))
         .route("/snapshot", get(snapshot))
@@ -108,6 +112,7 @@ async fn unknown_route(request: Request) -> Error {
 /// Answers at once where the gateway does not have the present snapshot, else when that changes or the wait is over.
 async fn news(State(internal): State<Internal>, Query(query): Query<NewsQuery>) -> Result<Json<News>> {
     check_schema(query.schema)?;
+    let _waits = internal.metrics.gateway_waits();
     let started = Instant::now();
     let deadline = started + Duration::from_millis(query.wait_ms.min(News::WAIT_MS_MAX));
     let mut snapshots = internal.control.snapshots();
