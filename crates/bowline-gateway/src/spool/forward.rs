@@ -1,5 +1,6 @@
 //! The way out of the spool: batch by batch to the control role, for as long as it takes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,13 +29,16 @@ impl Spool {
     pub async fn run(self, sink: Arc<dyn Sink>, shutdown: CancellationToken) {
         let Self { shared } = self;
         let mut forwarder = Forwarder { shared: Arc::clone(&shared), sink, most: shared.options.batch_max.max(1) };
-        let deadline = forwarder.work(&shutdown).await;
+        let deadline = tokio::select! {
+            deadline = forwarder.work(&shutdown) => deadline,
+            never = keep_synced(&shared) => match never {},
+        };
         let drained = tokio::time::timeout_at(deadline, forwarder.drain()).await;
         let left = shared.status(&shared.state()).waiting;
         if drained.is_err() || left > 0 {
             info!(left, "records wait in the spool for the next start");
         }
-        forwarder.sync().await;
+        sync(&shared).await;
     }
 }
 
@@ -51,8 +55,6 @@ impl Forwarder {
     /// Returns until when it may go on after it was told to stop.
     async fn work(&mut self, shutdown: &CancellationToken) -> Instant {
         let options = self.shared.options.clone();
-        let mut sync = tokio::time::interval(options.sync_interval.max(Duration::from_millis(1)));
-        sync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut wait, mut failing) = (options.retry_wait, false);
         loop {
             let looked = tokio::select! {
@@ -84,13 +86,10 @@ impl Forwarder {
             }
             // A spool that fails is not looked at sooner because something came.
             let until = (pause < Duration::MAX).then(|| Instant::now() + pause);
-            loop {
-                tokio::select! {
-                    () = shutdown.cancelled() => break,
-                    () = self.shared.came.notified(), if until.is_none() => break,
-                    () = sleep_until(until) => break,
-                    _ = sync.tick() => self.sync().await,
-                }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.shared.came.notified(), if until.is_none() => {}
+                () = sleep_until(until) => {}
             }
         }
         Instant::now() + options.drain
@@ -152,18 +151,28 @@ impl Forwarder {
         });
         counted.await.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered)
     }
+}
 
-    async fn sync(&self) {
-        let shared = Arc::clone(&self.shared);
-        let synced = tokio::task::spawn_blocking(move || {
-            let appended = shared.state().appended;
-            shared.sync(appended)
-        });
-        match synced.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "records are not synced"),
-            Err(error) => warn!(%error, "records are not synced"),
-        }
+/// Syncs what came, again and again: what a power cut may take is what came since.
+async fn keep_synced(shared: &Arc<Shared>) -> Infallible {
+    let mut interval = tokio::time::interval(shared.options.sync_interval.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        sync(shared).await;
+    }
+}
+
+async fn sync(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    let synced = tokio::task::spawn_blocking(move || {
+        let appended = shared.state().appended;
+        shared.sync(appended)
+    });
+    match synced.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "records are not synced"),
+        Err(error) => warn!(%error, "records are not synced"),
     }
 }
 
