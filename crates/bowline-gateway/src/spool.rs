@@ -281,7 +281,10 @@ impl Shared {
                 Ok(Entry::Inference(record)) => batch.inferences.push(*record),
                 Ok(Entry::Outcome(outcome)) => batch.outcomes.push(outcome),
                 // Sound on disk, and yet no entry of ours: a later Bowline wrote it.
-                Err(error) => error!(%error, "an entry of the spool cannot be read and is left out"),
+                Err(error) => {
+                    self.metrics.record_lost(None);
+                    error!(%error, "an entry of the spool cannot be read; it is counted as lost");
+                }
             }
         }
         Ok((taken, batch))

@@ -251,6 +251,13 @@ impl Log {
         numbers.sort_unstable();
         for number in numbers {
             let bytes = fs::read(self.path(number))?;
+            if !bytes.is_empty() && !bytes.starts_with(&MAGIC) {
+                // Of another version of Bowline, or of a disk that failed: not ours to delete.
+                let aside = self.path(number).with_extension("unread");
+                error!(segment = number, path = %aside.display(), "a segment of the spool is none of this version; it is put aside");
+                fs::rename(self.path(number), aside)?;
+                continue;
+            }
             let from = if number == self.cursor.segment { self.cursor.offset } else { 0 };
             let sound = Sound::of(&bytes, from);
             if sound.bytes < bytes.len() as u64 {
