@@ -263,7 +263,7 @@ async fn rotate(shared: Arc<Shared>, shutdown: CancellationToken) {
             if shared.live_full().rotated(shared.secrets.as_ref()) {
                 info!("a secret was rotated");
                 let snapshot = shared.snapshot.load_full();
-                shared.compile(&snapshot);
+                shared.compile(&snapshot, None);
             }
         });
         if looked.await.is_err() {
@@ -331,7 +331,7 @@ impl Shared {
             return;
         }
         let before = self.live.load().age.epoch;
-        self.compile(snapshot);
+        self.compile(snapshot, Some(self.clock.as_ref()));
         let age = self.clock.now().since(snapshot.compiled_at);
         self.confirmed.fetch_max(micros(self.clock.uptime()).saturating_sub(micros(age)), Ordering::Relaxed);
         self.metrics.snapshot_set(snapshot.epoch, snapshot.compiled_at);
@@ -341,9 +341,9 @@ impl Shared {
     }
 
     /// Serves from a snapshot, with the secrets as they are now. Blocks on files.
-    fn compile(&self, snapshot: &Arc<Snapshot>) {
+    fn compile(&self, snapshot: &Arc<Snapshot>, clock: Option<&dyn Clock>) {
         let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = Live::compile(snapshot, &self.live.load(), self.secrets.as_ref(), self.clock.as_ref());
+        let live = Live::compile(snapshot, &self.live.load(), self.secrets.as_ref(), clock);
         self.snapshot.store(Arc::clone(snapshot));
         self.live.store(Arc::new(live));
         drop(applying);

@@ -150,8 +150,15 @@ impl Live {
 
     /// Compiles a snapshot. Versions, being immutable, circuits and leases are taken over from `before`.
     ///
+    /// Leases are as long as the snapshot tells, by a clock; without one it tells nothing new, and those of `before` stay.
+    ///
     /// A version that cannot be compiled is left out and logged: one broken prompt must not take the others down.
-    pub(crate) fn compile(snapshot: &Snapshot, before: &Self, secrets: &dyn Secrets, clock: &dyn Clock) -> Self {
+    pub(crate) fn compile(
+        snapshot: &Snapshot,
+        before: &Self,
+        secrets: &dyn Secrets,
+        clock: Option<&dyn Clock>,
+    ) -> Self {
         let age = SnapshotAge { epoch: snapshot.epoch, compiled_at: snapshot.compiled_at };
         let keys = snapshot.keys.iter().map(|(hash, key)| (*hash, Arc::new(key.clone()))).collect();
         let leases = leases(snapshot, before, clock);
@@ -305,12 +312,14 @@ impl Live {
 }
 
 /// Returns until when each candidate of a snapshot may be served. Leases only grow: what was confirmed stays confirmed.
-fn leases(snapshot: &Snapshot, before: &Live, clock: &dyn Clock) -> HashMap<RolloutId, Arc<Lease>> {
+fn leases(snapshot: &Snapshot, before: &Live, clock: Option<&dyn Clock>) -> HashMap<RolloutId, Arc<Lease>> {
     let leased = snapshot.rollouts().map(|rollout| {
         let lease = before.leases.get(&rollout.id).map(Arc::clone).unwrap_or_default();
-        // Never longer than it was told for, whatever was done to the clock since.
-        let told = rollout.lease_until.since(snapshot.compiled_at);
-        lease.extend(clock.uptime() + told.min(rollout.lease_until.since(clock.now())));
+        if let Some(clock) = clock {
+            // Never longer than it was told for, whatever was done to the clock since.
+            let told = rollout.lease_until.since(snapshot.compiled_at);
+            lease.extend(clock.uptime() + told.min(rollout.lease_until.since(clock.now())));
+        }
         (rollout.id, lease)
     });
     leased.collect()

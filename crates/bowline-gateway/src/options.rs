@@ -38,7 +38,7 @@ pub struct RecorderOptions {
     /// The most records in one batch. Default: 512.
     pub batch_max: usize,
     /// How long a batch that is not full waits for more: a batch is a transaction, and one for each record is most of what a
-    /// record costs. Default: 20 ms.
+    /// record costs. Zero waits for nothing. Default: 20 ms.
     pub batch_wait: Duration,
     /// The wait before a failed batch is sent again, doubling up to 32 times that. Default: 50 ms.
     pub retry_wait: Duration,

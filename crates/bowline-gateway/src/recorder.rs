@@ -213,7 +213,7 @@ impl Worker {
                 () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
                 _ = interval.tick() => {}
             }
-            if !batch.is_empty() && batch.len() < batch_max {
+            if !self.options.batch_wait.is_zero() && !batch.is_empty() && batch.len() < batch_max {
                 self.in_hand = batch.iter().map(Finished::arm).collect();
                 tokio::time::sleep(self.options.batch_wait).await;
                 while batch.len() < batch_max

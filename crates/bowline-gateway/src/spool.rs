@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bowline_store::{InferenceRecord, OutcomeRecord};
+use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
 use bowline_telemetry::Metrics;
 use bowline_types::{Arm, Clock, InstanceId, RolloutId};
 use serde::{Deserialize, Serialize};
@@ -281,17 +281,20 @@ impl Shared {
                 Ok(Entry::Inference(record)) => batch.inferences.push(*record),
                 Ok(Entry::Outcome(outcome)) => batch.outcomes.push(outcome),
                 // Sound on disk, and yet no entry of ours: a later Bowline wrote it.
-                Err(error) => error!(%error, "an entry of the spool cannot be read and is left out"),
+                Err(error) => {
+                    self.metrics.record_lost(None);
+                    error!(%error, "an entry of the spool cannot be read; it is counted as lost");
+                }
             }
         }
         Ok((taken, batch))
     }
 
     /// Forgets what was delivered. Blocks.
-    fn acknowledge(&self, taken: &Taken, batch: &Batch) {
+    fn acknowledge(&self, taken: &Taken, told: &[LossRecord]) {
         let mut state = self.state();
         // What is delivered twice changes nothing.
-        let forgot = state.log.acknowledge(taken).and_then(|()| state.losses.acknowledge(&batch.losses));
+        let forgot = state.log.acknowledge(taken).and_then(|()| state.losses.acknowledge(told));
         forgot.unwrap_or_else(|error| warn!(%error, "the spool could not note what was delivered"));
         let delivered = taken.payloads.len() as u64;
         state.delivered += delivered;

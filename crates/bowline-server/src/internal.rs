@@ -12,7 +12,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bowline_registry::Snapshot;
 use bowline_store::SCHEMA_VERSION;
+use bowline_telemetry::Metrics;
 use bowline_types::{Timestamp, TokenSecret};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,9 @@ use publication::{Publication, Publications};
 /// The largest body of a delivery; a gateway sends a few MiB at once, and one record alone where it is larger.
 const RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Deliveries that are read and committed at the same time; further ones wait, and their gateways with them.
+const DELIVERIES_MAX: usize = 16;
+
 /// How gateways prove that they are ours.
 #[derive(Clone, Debug)]
 pub enum GatewayAuth {
@@ -44,6 +49,8 @@ pub struct InternalOptions {
     pub auth: GatewayAuth,
     /// The secret under the MAC of inference ids.
     pub token_secret: TokenSecret,
+    /// The metrics of the process.
+    pub metrics: Arc<Metrics>,
     /// Ends the waits of those who ask for news, so that they do not hold up the end of the process.
     pub shutdown: CancellationToken,
 }
@@ -55,19 +62,22 @@ struct Internal {
     publications: Arc<Publications>,
     auth: GatewayAuth,
     token_secret: TokenSecret,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
+    deliveries: Arc<Semaphore>,
 }
 
 /// Returns the routes of the internal API, and `/healthz`.
 pub fn internal_router(control: Control, options: InternalOptions) -> Router {
-    let InternalOptions { auth, token_secret, shutdown } = options;
+    let InternalOptions { auth, token_secret, metrics, shutdown } = options;
     let publications = Arc::new(Publications::default());
-    let internal = Internal { control, publications, auth, token_secret, shutdown };
+    let deliveries = Arc::new(Semaphore::new(DELIVERIES_MAX));
+    let internal = Internal { control, publications, auth, token_secret, metrics, shutdown, deliveries };
     let api = Router::new()
         .route("/news", get(news))
         .route("/snapshot", get(snapshot))
         .route("/secret", get(secret))
-        .route("/records", post(records))
+        .route("/records", post(records).layer(middleware::from_fn_with_state(internal.clone(), admit)))
         .fallback(unknown_route)
         .layer(middleware::from_fn_with_state(internal.clone(), check_gateway));
     Router::new()
@@ -87,6 +97,13 @@ async fn check_gateway(State(internal): State<Internal>, request: Request, next:
     }
 }
 
+/// Waits for a turn before the body of a delivery is read.
+async fn admit(State(internal): State<Internal>, request: Request, next: Next) -> Response {
+    // The semaphore is never closed.
+    let _permit = internal.deliveries.acquire().await.ok();
+    next.run(request).await
+}
+
 async fn unknown_route(request: Request) -> Error {
     let name = format!("{} {}", request.method(), request.uri().path());
     Error::NotFound { noun: "route", name, hint: "this is the internal API, for gateways; docs/roles.md has the ports" }
@@ -95,6 +112,7 @@ async fn unknown_route(request: Request) -> Error {
 /// Answers at once where the gateway does not have the present snapshot, else when that changes or the wait is over.
 async fn news(State(internal): State<Internal>, Query(query): Query<NewsQuery>) -> Result<Json<News>> {
     check_schema(query.schema)?;
+    let _waits = internal.metrics.gateway_waits();
     let started = Instant::now();
     let deadline = started + Duration::from_millis(query.wait_ms.min(News::WAIT_MS_MAX));
     let mut snapshots = internal.control.snapshots();

@@ -59,16 +59,18 @@ pub enum TlsError {
 
 /// The TLS of a server.
 #[derive(Clone)]
-pub struct ServerTls {
-    files: TlsFiles,
-    current: Arc<ArcSwap<Loaded<ServerConfig>>>,
-}
+pub struct ServerTls(Renewable<ServerConfig>);
 
 /// The TLS of a client.
 #[derive(Clone)]
-pub struct ClientTls {
+pub struct ClientTls(Renewable<ClientConfig>);
+
+/// A configuration that is made anew when its files change.
+#[derive(Clone)]
+struct Renewable<C> {
     files: TlsFiles,
-    current: Arc<ArcSwap<Loaded<ClientConfig>>>,
+    make: fn(&TlsFiles, &Contents) -> Result<C, TlsError>,
+    current: Arc<ArcSwap<Loaded<C>>>,
 }
 
 /// A configuration, with the digest of the files that it was made of.
@@ -138,6 +140,31 @@ impl Contents {
     }
 }
 
+// === impl Renewable ===
+
+impl<C> Renewable<C> {
+    fn load(files: TlsFiles, make: fn(&TlsFiles, &Contents) -> Result<C, TlsError>) -> Result<Self, TlsError> {
+        let contents = files.read()?;
+        let loaded = Loaded { digest: contents.digest(), config: Arc::new(make(&files, &contents)?) };
+        Ok(Self { files, make, current: Arc::new(ArcSwap::from_pointee(loaded)) })
+    }
+
+    fn reload(&self) -> Result<bool, TlsError> {
+        let contents = self.files.read()?;
+        let digest = contents.digest();
+        if digest == self.current.load().digest {
+            return Ok(false);
+        }
+        let config = Arc::new((self.make)(&self.files, &contents)?);
+        self.current.store(Arc::new(Loaded { digest, config }));
+        Ok(true)
+    }
+
+    fn config(&self) -> Arc<C> {
+        Arc::clone(&self.current.load().config)
+    }
+}
+
 // === impl ServerTls ===
 
 impl ServerTls {
@@ -146,14 +173,16 @@ impl ServerTls {
     /// # Errors
     /// A file cannot be read, or does not hold what it should.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let loaded = Self::read(&files)?;
-        Ok(Self { files, current: Arc::new(ArcSwap::from_pointee(loaded)) })
+        if files.identity.is_none() {
+            return Err(TlsError::NoIdentity);
+        }
+        Renewable::load(files, server_config).map(Self)
     }
 
     /// Returns whether the server asks for client certificates.
     #[must_use]
     pub fn asks_for_certificates(&self) -> bool {
-        self.files.authorities.is_some()
+        self.0.files.authorities.is_some()
     }
 
     /// Reads the files again; returns whether they have changed. Connections that are open stay. Blocks.
@@ -161,38 +190,12 @@ impl ServerTls {
     /// # Errors
     /// As [`ServerTls::load`]; what was there stays in use.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let loaded = Self::read(&self.files)?;
-        let changed = loaded.digest != self.current.load().digest;
-        if changed {
-            self.current.store(Arc::new(loaded));
-        }
-        Ok(changed)
+        self.0.reload()
     }
 
     /// Returns what new connections are made with.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.load().config)
-    }
-
-    fn read(files: &TlsFiles) -> Result<Loaded<ServerConfig>, TlsError> {
-        if files.identity.is_none() {
-            return Err(TlsError::NoIdentity);
-        }
-        let contents = files.read()?;
-        let (chain, key) = files.identity(&contents)?.ok_or(TlsError::NoIdentity)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
-        let builder = match files.authorities(&contents)? {
-            None => builder.with_no_client_auth(),
-            Some(roots) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-                builder.with_client_cert_verifier(verifier.map_err(unusable)?)
-            }
-        };
-        let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Loaded { digest: contents.digest(), config: Arc::new(config) })
+        self.0.config()
     }
 }
 
@@ -204,8 +207,7 @@ impl ClientTls {
     /// # Errors
     /// A file cannot be read, or does not hold what it should.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let loaded = Self::read(&files)?;
-        Ok(Self { files, current: Arc::new(ArcSwap::from_pointee(loaded)) })
+        Renewable::load(files, client_config).map(Self)
     }
 
     /// Reads the files again; returns whether they have changed. Blocks.
@@ -213,31 +215,41 @@ impl ClientTls {
     /// # Errors
     /// As [`ClientTls::load`]; what was there stays in use.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let loaded = Self::read(&self.files)?;
-        let changed = loaded.digest != self.current.load().digest;
-        if changed {
-            self.current.store(Arc::new(loaded));
-        }
-        Ok(changed)
+        self.0.reload()
     }
 
     /// Returns what new connections are made with.
     pub(crate) fn config(&self) -> ClientConfig {
-        self.current.load().config.as_ref().clone()
+        self.0.config().as_ref().clone()
     }
+}
 
-    fn read(files: &TlsFiles) -> Result<Loaded<ClientConfig>, TlsError> {
-        let contents = files.read()?;
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
-        let builder = match files.authorities(&contents)? {
-            Some(roots) => builder.with_root_certificates(roots),
-            None => hyper_rustls::ConfigBuilderExt::with_webpki_roots(builder),
-        };
-        let config = match files.identity(&contents)? {
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(unusable)?,
-            None => builder.with_no_client_auth(),
-        };
-        Ok(Loaded { digest: contents.digest(), config: Arc::new(config) })
+fn server_config(files: &TlsFiles, contents: &Contents) -> Result<ServerConfig, TlsError> {
+    let (chain, key) = files.identity(contents)?.ok_or(TlsError::NoIdentity)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
+    let builder = match files.authorities(contents)? {
+        None => builder.with_no_client_auth(),
+        Some(roots) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(unusable)?)
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn client_config(files: &TlsFiles, contents: &Contents) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
+    let builder = match files.authorities(contents)? {
+        Some(roots) => builder.with_root_certificates(roots),
+        None => hyper_rustls::ConfigBuilderExt::with_webpki_roots(builder),
+    };
+    match files.identity(contents)? {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(unusable),
+        None => Ok(builder.with_no_client_auth()),
     }
 }

@@ -40,10 +40,11 @@ pub struct Metrics {
     unknown: Family<OneLabel, Counter>,
     exports: Family<[(&'static str, &'static str); 2], Counter>,
     spool_delivered: Counter,
+    gateways: Gauge,
     state: Arc<State>,
 }
 
-/// A request in flight; it stops counting when this is dropped, however the request ends.
+/// Something that is there for a while, such as a request in flight; it stops counting when this is dropped, however it ends.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
 
@@ -107,9 +108,24 @@ impl Metrics {
         let spool_delivered = Counter::default();
         let help = "Entries of the spool that the control role has committed";
         registry.register("bowline_spool_delivered", help, spool_delivered.clone());
+        let gateways = Gauge::default();
+        registry.register("bowline_gateways_waiting", "Gateways that wait for news", gateways.clone());
         let state = Arc::new(State::new(clock));
         registry.register_collector(Box::new(Arc::clone(&state)));
-        Self { registry, client, inferences, cost, in_flight, queue, lost, unknown, exports, spool_delivered, state }
+        Self {
+            registry,
+            client,
+            inferences,
+            cost,
+            in_flight,
+            queue,
+            lost,
+            unknown,
+            exports,
+            spool_delivered,
+            gateways,
+            state,
+        }
     }
 
     /// Adds a record. Called where records are kept, off the request path.
@@ -135,6 +151,13 @@ impl Metrics {
     pub fn request_started(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
+    }
+
+    /// Counts a gateway as waiting for news until the result is dropped.
+    #[must_use]
+    pub fn gateway_waits(&self) -> InFlight {
+        self.gateways.inc();
+        InFlight(self.gateways.clone())
     }
 
     /// Sets how many records wait to be stored.

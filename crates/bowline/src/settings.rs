@@ -96,3 +96,29 @@ impl Secrets for ProcessSecrets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Kubernetes keeps the files of a Secret in a folder with a date, and turns a link to the next one.
+    #[test]
+    fn a_file_is_read_through_a_link_that_was_turned() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (version, key) in [("..1", "sk-1\n"), ("..2", "sk-2\r\n")] {
+            fs::create_dir(path(version)).unwrap();
+            fs::write(path(version).join("key"), key).unwrap();
+        }
+        symlink("..1", path("..data")).unwrap();
+        symlink("..data/key", path("key")).unwrap();
+        let reference = SecretRef::File(path("key").display().to_string());
+        assert_eq!(ProcessSecrets.resolve(&reference), Some(Secret::new("sk-1".to_owned())));
+        symlink("..2", path("..next")).unwrap();
+        fs::rename(path("..next"), path("..data")).unwrap();
+        assert_eq!(ProcessSecrets.resolve(&reference), Some(Secret::new("sk-2".to_owned())));
+    }
+}

@@ -1,14 +1,16 @@
 //! The way out of the spool: batch by batch to the control role, for as long as it takes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_types::{Arm, RolloutId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{Shared, Spool, Taken, arm};
-use crate::recorder::{Batch, Sink, SinkError};
+use crate::recorder::{Sink, SinkError};
 
 /// What became of one look at the spool.
 enum Looked {
@@ -27,13 +29,16 @@ impl Spool {
     pub async fn run(self, sink: Arc<dyn Sink>, shutdown: CancellationToken) {
         let Self { shared } = self;
         let mut forwarder = Forwarder { shared: Arc::clone(&shared), sink, most: shared.options.batch_max.max(1) };
-        let deadline = forwarder.work(&shutdown).await;
+        let deadline = tokio::select! {
+            deadline = forwarder.work(&shutdown) => deadline,
+            never = keep_synced(&shared) => match never {},
+        };
         let drained = tokio::time::timeout_at(deadline, forwarder.drain()).await;
         let left = shared.status(&shared.state()).waiting;
         if drained.is_err() || left > 0 {
             info!(left, "records wait in the spool for the next start");
         }
-        forwarder.sync().await;
+        sync(&shared).await;
     }
 }
 
@@ -50,8 +55,6 @@ impl Forwarder {
     /// Returns until when it may go on after it was told to stop.
     async fn work(&mut self, shutdown: &CancellationToken) -> Instant {
         let options = self.shared.options.clone();
-        let mut sync = tokio::time::interval(options.sync_interval.max(Duration::from_millis(1)));
-        sync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut wait, mut failing) = (options.retry_wait, false);
         loop {
             let looked = tokio::select! {
@@ -83,13 +86,10 @@ impl Forwarder {
             }
             // A spool that fails is not looked at sooner because something came.
             let until = (pause < Duration::MAX).then(|| Instant::now() + pause);
-            loop {
-                tokio::select! {
-                    () = shutdown.cancelled() => break,
-                    () = self.shared.came.notified(), if until.is_none() => break,
-                    () = sleep_until(until) => break,
-                    _ = sync.tick() => self.sync().await,
-                }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.shared.came.notified(), if until.is_none() => {}
+                () = sleep_until(until) => {}
             }
         }
         Instant::now() + options.drain
@@ -121,7 +121,9 @@ impl Forwarder {
         if taken.payloads.is_empty() && batch.losses.is_empty() {
             return Looked::Empty;
         }
-        match self.sink.deliver(batch.clone()).await {
+        let told = batch.losses.clone();
+        let arms: Vec<_> = batch.inferences.iter().map(arm).collect();
+        match self.sink.deliver(batch).await {
             Ok(()) => self.most = (self.most * 2).min(self.shared.options.batch_max.max(1)),
             Err(SinkError::Unavailable(error)) => return Looked::Failed(error),
             Err(SinkError::Refused(reason)) if taken.payloads.len() > 1 => {
@@ -131,45 +133,46 @@ impl Forwarder {
             }
             Err(SinkError::Refused(reason)) if taken.payloads.is_empty() => return Looked::Failed(reason),
             // Whoever waits for this one waits for ever.
-            Err(SinkError::Refused(reason)) => return self.leave_out(taken, batch, &reason).await,
+            Err(SinkError::Refused(reason)) => return self.leave_out(taken, arms, &reason).await,
         }
-        self.acknowledge(taken, batch).await
+        let shared = Arc::clone(&self.shared);
+        let acknowledged = tokio::task::spawn_blocking(move || shared.acknowledge(&taken, &told)).await;
+        acknowledged.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered)
     }
 
     /// Counts the one entry of a batch as lost, since the control role refuses it.
-    async fn leave_out(&self, taken: Taken, mut batch: Batch, reason: &str) -> Looked {
+    async fn leave_out(&self, taken: Taken, lost: Vec<Option<(RolloutId, Arm)>>, reason: &str) -> Looked {
         error!(reason, "the control role refused an entry of the spool; it is counted as lost");
         let shared = Arc::clone(&self.shared);
-        let lost: Vec<_> = batch.inferences.iter().map(arm).collect();
-        // Its losses were refused with it, and are told with the next one.
-        batch.losses.clear();
-        // In one go, so that it is counted once.
+        // In one go, so that it is counted once. The losses that were refused with it are told with the next one.
         let counted = tokio::task::spawn_blocking(move || {
             shared.lose(&mut shared.state(), &lost);
-            shared.acknowledge(&taken, &batch);
+            shared.acknowledge(&taken, &[]);
         });
         counted.await.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered)
     }
+}
 
-    async fn acknowledge(&self, taken: Taken, batch: Batch) -> Looked {
-        let shared = Arc::clone(&self.shared);
-        match tokio::task::spawn_blocking(move || shared.acknowledge(&taken, &batch)).await {
-            Ok(()) => Looked::Delivered,
-            Err(error) => Looked::Failed(error.to_string()),
-        }
+/// Syncs what came, again and again: what a power cut may take is what came since.
+async fn keep_synced(shared: &Arc<Shared>) -> Infallible {
+    let mut interval = tokio::time::interval(shared.options.sync_interval.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        sync(shared).await;
     }
+}
 
-    async fn sync(&self) {
-        let shared = Arc::clone(&self.shared);
-        let synced = tokio::task::spawn_blocking(move || {
-            let appended = shared.state().appended;
-            shared.sync(appended)
-        });
-        match synced.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "records are not synced"),
-            Err(error) => warn!(%error, "records are not synced"),
-        }
+async fn sync(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    let synced = tokio::task::spawn_blocking(move || {
+        let appended = shared.state().appended;
+        shared.sync(appended)
+    });
+    match synced.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "records are not synced"),
+        Err(error) => warn!(%error, "records are not synced"),
     }
 }
 

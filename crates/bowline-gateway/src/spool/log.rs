@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,9 @@ const SEGMENTS: u64 = 16;
 const SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The smallest segment, in bytes.
 const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
+
+/// How much of a segment is read at once.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Where the next entry to deliver begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,6 +163,7 @@ impl Log {
             }
             let mut file = File::open(self.path(segment.number))?;
             file.seek(SeekFrom::Start(taken.end.offset))?;
+            let mut file = BufReader::with_capacity(READ_BYTES, file);
             while taken.end.offset < segment.bytes {
                 let frame = read_frame(&mut file, segment.bytes - taken.end.offset)?;
                 let length = frame.len() as u64;
@@ -226,7 +230,8 @@ impl Log {
             writer.sync_data()?;
         }
         let number = self.segments.back().map_or(self.cursor.segment, |last| last.number) + 1;
-        let file = Arc::new(private().read(true).create_new(true).open(self.path(number))?);
+        // Where it is there, an attempt before could not begin it.
+        let file = Arc::new(private().read(true).create(true).truncate(true).open(self.path(number))?);
         file.write_all_at(&MAGIC, 0)?;
         File::open(&self.folder)?.sync_all()?;
         self.segments.push_back(Segment { number, bytes: MAGIC.len() as u64, waiting: 0 });
@@ -246,6 +251,13 @@ impl Log {
         numbers.sort_unstable();
         for number in numbers {
             let bytes = fs::read(self.path(number))?;
+            if !bytes.is_empty() && !bytes.starts_with(&MAGIC) {
+                // Of another version of Bowline, or of a disk that failed: not ours to delete.
+                let aside = self.path(number).with_extension("unread");
+                error!(segment = number, path = %aside.display(), "a segment of the spool is none of this version; it is put aside");
+                fs::rename(self.path(number), aside)?;
+                continue;
+            }
             let from = if number == self.cursor.segment { self.cursor.offset } else { 0 };
             let sound = Sound::of(&bytes, from);
             if sound.bytes < bytes.len() as u64 {
@@ -330,7 +342,7 @@ impl Cursor {
 }
 
 /// Reads the bytes of the next frame, of which there are at most `most`.
-fn read_frame(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
+fn read_frame(file: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut head = [0; HEAD];
     file.read_exact(&mut head)?;
     let length = head.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));

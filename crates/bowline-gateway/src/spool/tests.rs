@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bowline_store::{LossRecord, OutcomeTarget, OutcomeValue};
+use bowline_store::{OutcomeTarget, OutcomeValue};
 use bowline_testkit::ManualClock;
 use bowline_types::{InferenceId, KeyId, OutcomeId, Timestamp, Unit, UnitKind};
 use tokio_util::sync::CancellationToken;

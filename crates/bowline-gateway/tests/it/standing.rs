@@ -119,3 +119,21 @@ async fn a_rotated_secret_takes_effect_while_it_serves() {
     // Nothing else has changed: the rollout goes on.
     assert!(serves_candidate(&server).await);
 }
+
+#[tokio::test]
+async fn a_rotated_secret_makes_no_lease_longer() {
+    let upstream = upstream().await;
+    let options = GatewayOptions { secrets_interval: Duration::from_millis(5), ..GatewayOptions::default() };
+    let server = Server::start_with(snapshot(&upstream), options).await;
+    server.clock.advance(LEASE - Duration::from_secs(10));
+    server.clock.set_back(Duration::from_secs(86_400));
+    server.secrets.rotate("another-secret");
+    let rotated =
+        || upstream.seen().last().is_some_and(|seen| seen.headers["authorization"] == "Bearer another-secret");
+    while !rotated() {
+        assert_eq!(server.chat(ask()).await.status, 200);
+    }
+    assert!(serves_candidate(&server).await);
+    server.clock.advance(Duration::from_secs(11));
+    assert!(!serves_candidate(&server).await);
+}

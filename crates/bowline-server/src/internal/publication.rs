@@ -1,14 +1,14 @@
 //! The present snapshot as gateways get it: digested and compressed once, however many of them ask.
 
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bowline_registry::Snapshot;
 use bowline_types::Digest;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, Result};
 
@@ -22,6 +22,7 @@ pub(super) struct Publication {
 /// Remembers the publication of the present snapshot.
 #[derive(Default)]
 pub(super) struct Publications {
+    /// Held while one is made, so that gateways that ask at once wait for the same.
     last: Mutex<Option<Arc<Publication>>>,
 }
 
@@ -30,21 +31,17 @@ pub(super) struct Publications {
 impl Publications {
     /// Returns the publication of a snapshot.
     pub(super) async fn of(&self, snapshot: Arc<Snapshot>) -> Result<Arc<Publication>> {
-        if let Some(known) = self.known(&snapshot) {
-            return Ok(known);
+        let mut last = self.last.lock().await;
+        if let Some(known) = last.as_ref().filter(|last| Arc::ptr_eq(&last.snapshot, &snapshot)) {
+            return Ok(Arc::clone(known));
         }
         // Of a large snapshot this is work for a thread that serves nobody.
         let digested = tokio::task::spawn_blocking(move || (snapshot.digest(), snapshot)).await;
         let (digest, snapshot) = digested.map_err(Error::Publication)?;
         let digest = digest.map_err(|source| Error::Document { field: "snapshot", source })?;
         let publication = Arc::new(Publication { snapshot, digest, gzip: OnceCell::new() });
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&publication));
+        *last = Some(Arc::clone(&publication));
         Ok(publication)
-    }
-
-    fn known(&self, snapshot: &Arc<Snapshot>) -> Option<Arc<Publication>> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|last| Arc::ptr_eq(&last.snapshot, snapshot)).map(Arc::clone)
     }
 }
 

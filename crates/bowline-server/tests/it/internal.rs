@@ -1,6 +1,7 @@
 //! The internal API over HTTP: who may ask, what waits for what, and that one version of difference works both ways.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use bowline_registry::Snapshot;
 use bowline_server::wire::{ErrorBody, News, RecordsRequest, SecretView};
 use bowline_server::{GatewayAuth, GatewayTokens, InternalOptions, internal_router};
 use bowline_store::{InferenceFilter, SCHEMA_VERSION};
+use bowline_telemetry::Metrics;
 use bowline_types::{Clock, Digest, TokenSecret};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -28,8 +30,9 @@ const ROUTES: [(&str, &str); 4] = [
 ];
 
 pub(crate) fn internal(world: &World, auth: GatewayAuth) -> Router {
-    let token_secret = TokenSecret::generate().unwrap();
-    internal_router(world.control.clone(), InternalOptions { auth, token_secret, shutdown: CancellationToken::new() })
+    let metrics = Arc::new(Metrics::new(world.clock.clone()));
+    let (token_secret, shutdown) = (TokenSecret::generate().unwrap(), CancellationToken::new());
+    internal_router(world.control.clone(), InternalOptions { auth, token_secret, metrics, shutdown })
 }
 
 fn with_token(world: &World) -> Router {

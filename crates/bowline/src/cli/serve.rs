@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bowline_types::{SecretRef, parse_duration};
+use bowline_types::parse_duration;
 use clap::{Args, ValueEnum};
 
 /// What a process does.
@@ -44,7 +44,7 @@ pub(crate) struct Serve {
     pub(crate) control_host: Vec<String>,
     /// The token of the gateway at the internal API: `file:PATH` or `env:NAME`
     #[arg(long, value_name = "REF")]
-    pub(crate) token: Option<SecretRef>,
+    pub(crate) token: Option<String>,
     /// The certificate of this side, in PEM: of the internal API, or of the gateway as its client
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,

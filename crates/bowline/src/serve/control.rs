@@ -52,7 +52,9 @@ impl ControlServer {
         let certified = tls.as_ref().is_some_and(bowline_server::ServerTls::asks_for_certificates);
         let auth = if certified { GatewayAuth::Certificate } else { GatewayAuth::Tokens(host.gateway_tokens()?) };
         let (token_secret, shutdown) = (host.token_secret()?, self.stop.clone());
-        let router = internal_router(host.control.clone(), InternalOptions { auth, token_secret, shutdown });
+        let metrics = std::sync::Arc::clone(&host.metrics);
+        let options = InternalOptions { auth, token_secret, metrics, shutdown };
+        let router = internal_router(host.control.clone(), options);
         let stop = self.stop.clone().cancelled_owned();
         if let Some(tls) = tls {
             let serving = axum::serve(TlsListener::new(listener, tls.clone())?, router).with_graceful_shutdown(stop);

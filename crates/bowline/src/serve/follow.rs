@@ -10,6 +10,7 @@ use bowline_gateway::{Handle, Renewal};
 use bowline_registry::Snapshot;
 use bowline_server::wire::News;
 use bowline_server::{Link, LinkError};
+use bowline_store::SCHEMA_VERSION;
 use bowline_types::{Clock, Digest, RolloutId, Timestamp, chain};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -98,10 +99,15 @@ impl Follower {
             (failing, met) = (true, false);
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(self.jittered(wait)) => {}
             }
             wait = (wait * 2).min(RETRY_WAIT_MAX);
         }
+    }
+
+    /// Returns between a half and the whole of a wait, by the last digits of the clock, so that gateways do not come back all at once.
+    fn jittered(&self, wait: Duration) -> Duration {
+        wait / 2 + wait / 2 * (self.clock.uptime().subsec_micros() % 1_000) / 1_000
     }
 
     /// Asks once. Whoever answers after a silence may be another one, with another secret.
@@ -115,6 +121,10 @@ impl Follower {
         }
         let sent = self.clock.uptime();
         let news = self.link.news(self.known, if met { WAIT } else { Duration::ZERO }).await?;
+        if !met && news.record_schema < SCHEMA_VERSION {
+            let (reads, writes) = (news.record_schema, SCHEMA_VERSION);
+            warn!(reads, writes, "the control role cannot read this gateway's records; they wait until it is upgraded");
+        }
         let waited = Duration::from_micros(news.waited_us);
         let on_the_way = self.clock.uptime().saturating_sub(sent + waited);
         self.clock.follow(Reading { now: news.now, on_the_way });

@@ -114,7 +114,7 @@ fn link(global: &Global, serve: &Serve) -> Result<Link> {
         let hint = "hint: `https://`; or `--plain-http`, where something else encrypts";
         return Err(Failure::user(format!("`--control {address}` would speak plain HTTP beyond this machine\n{hint}")));
     }
-    let token = serve.token.clone().map(token_source);
+    let token = serve.token.as_deref().map(token_source).transpose()?;
     if token.is_none() && serve.tls_cert.is_none() {
         let hint = "hint: `--token file:PATH` with its `gateway.token`, or `--tls-cert FILE --tls-key FILE`";
         return Err(Failure::user(format!("a gateway must prove itself to the control role\n{hint}")));
@@ -128,8 +128,10 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn token_source(reference: SecretRef) -> TokenSource {
-    Arc::new(move || ProcessSecrets.resolve(&reference))
+/// The text is not repeated where it is no reference, as it may be the token itself.
+fn token_source(text: &str) -> Result<TokenSource> {
+    let reference: SecretRef = text.parse().context("`--token` must say where the token is")?;
+    Ok(Arc::new(move || ProcessSecrets.resolve(&reference)))
 }
 
 async fn serve_admin(listener: TcpListener, router: axum::Router, stop: CancellationToken) {

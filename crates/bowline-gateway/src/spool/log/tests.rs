@@ -84,6 +84,22 @@ fn two_processes_do_not_share_a_folder() {
 }
 
 #[test]
+fn a_segment_of_another_version_is_put_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path(), 1 << 20).unwrap();
+    log.append(&payloads(3), AT).unwrap();
+    drop(log);
+    let path = segments(folder.path()).pop().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[7] = 2;
+    fs::write(&path, &bytes).unwrap();
+    let mut log = Log::open(folder.path(), 1 << 20).unwrap();
+    assert_eq!((log.waiting(), fs::read(path.with_extension("unread")).unwrap()), (0, bytes));
+    log.append(&payloads(1), AT).unwrap();
+    assert_eq!(drain(&mut log, 10), payloads(1));
+}
+
+#[test]
 fn a_lost_cursor_costs_a_second_delivery_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::open(folder.path(), 1 << 20).unwrap();

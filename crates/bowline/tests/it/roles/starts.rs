@@ -113,6 +113,38 @@ async fn gateways_with_a_certificate_are_let_in_and_others_are_not() {
     assert!(ours.stop().await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_roles_fit_into_one_process() {
+    let both = ["--roles", "gateway", "--listen", "127.0.0.1:0"];
+    let mut cluster = Cluster::start_with(&[], &both).await;
+    let key = cluster.key("prod").await;
+    let control = cluster.control.take().unwrap();
+    let caller = Caller {
+        name: "unit".to_owned(),
+        pool: cluster.pool.clone(),
+        gateway: control.address("gateway"),
+        key,
+        counted: std::sync::Arc::default(),
+        pace: Duration::from_millis(1),
+    };
+    let (stop, counted) = (tokio_util::sync::CancellationToken::new(), std::sync::Arc::clone(&caller.counted));
+    let deadline = Instant::now() + PATIENCE;
+    let enough = async {
+        while counted.lock().unwrap().judgements.len() < 20 {
+            assert!(Instant::now() < deadline, "{counted:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(caller.run(stop.clone()), enough);
+    assert!(control.stop().await);
+    let counted = std::mem::take(&mut *counted.lock().unwrap());
+    assert_eq!((counted.failed.len(), counted.broken), (0, 0));
+    let database = rusqlite::Connection::open(cluster.folder.path().join("control/store/bowline.db")).unwrap();
+    let records: usize = database.query_one("SELECT count(*) FROM inference", [], |row| row.get(0)).unwrap();
+    assert_eq!(records, counted.answers.len());
+}
+
 #[test]
 fn what_does_not_fit_is_refused_before_anything_serves() {
     let project = Project::new();
@@ -128,6 +160,18 @@ fn what_does_not_fit_is_refused_before_anything_serves() {
     check("--roles gateway --control http://control.internal:7082 --token env:T", "plain HTTP beyond this machine");
     check("--roles gateway --control 127.0.0.1:9 --token env:T", "is no address of a control role");
     check("--roles gateway --control https://127.0.0.1:9 --token sk-raw", "not a reference to a secret");
+    let ran = project.bowline(&[
+        "serve",
+        "--data",
+        "d",
+        "--roles",
+        "gateway",
+        "--control",
+        "https://a:1",
+        "--token",
+        "sk-raw",
+    ]);
+    assert!(ran.code == 1 && !ran.stderr.contains("sk-raw"), "{}", ran.stderr);
     check("--roles gateway --control https://127.0.0.1:9 --tls-cert a --tls-key b", "could not read a");
     check("--roles control --control-listen 127.0.0.1:0 --internal-listen 0.0.0.0:0", "plain HTTP beyond this machine");
     check("--roles control --control-listen 127.0.0.1:0 --internal-listen 127.0.0.1:0 --tls-ca a", "a server needs");
