@@ -55,7 +55,7 @@ const FULL: [Step; 8] = [
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
-    Step { name: "registries", run: registries::run },
+    Step { name: "registries", run: |workspace| registries::run(workspace, &bowline(workspace)) },
     Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
     Step { name: "demo", run: demo },
 ];
