@@ -53,6 +53,10 @@ tour:
     cargo build --package bowline
     cargo xtask tour --bowline target/debug/bowline
 
+# Bowline's own container image, run under runc
+image *options:
+    cargo xtask image {{options}}
+
 # The gateway against direct calls and a bare proxy
 bench-gateway *options:
     cargo xtask bench gateway {{options}}

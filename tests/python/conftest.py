@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -159,3 +160,39 @@ def chromium():
     if not path:
         pytest.skip("there is no Chromium")
     return Path(path)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    """Debian's registry on a free port, from BOWLINE_REGISTRY."""
+    program = os.environ.get("BOWLINE_REGISTRY")
+    if not program:
+        pytest.skip("there is no docker-registry")
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(folder)}}, "http": {"addr": address}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([program, "serve", folder / "config.json"], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{address}/v2/", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.05)
+        yield address
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+
+
+def manifest(registry, repository, tag):
+    accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+    request = urllib.request.Request(f"http://{registry}/v2/{repository}/manifests/{tag}", headers={"accept": accept})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)

@@ -9,6 +9,7 @@ mod bench;
 mod chaos;
 mod conformance;
 mod generate;
+mod image;
 mod test;
 mod tidy;
 mod tour;
@@ -33,6 +34,8 @@ enum Command {
     Test(test::Options),
     /// Executes the tour of README.md.
     Tour(tour::Options),
+    /// Builds Bowline's own container image, and runs it.
+    Image(image::Options),
     /// Measures.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -61,6 +64,7 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Conformance(options) => conformance::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Tour(options) => tour::run(&workspace, &options),
+        Command::Image(options) => image::run(&workspace, &options),
         Command::Bench(bench) => bench::run(&workspace, &bench),
         Command::Chaos(options) => chaos::run(&workspace, &options),
     }

@@ -18,6 +18,13 @@ pub(crate) fn cache() -> Option<PathBuf> {
     Some(variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?.join("bowline"))
 }
 
+/// Returns where cargo keeps the sources of dependencies: `$CARGO_HOME`, by default `~/.cargo`.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    variable("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cargo")))
+}
+
 /// Returns the search path with a folder in front of it.
 pub(crate) fn path_with(folder: &Path) -> String {
     format!("{}:{}", folder.display(), variable("PATH").unwrap_or_default())

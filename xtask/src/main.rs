@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people at a terminal")]
 
 mod commands;
+mod debian;
 mod environment;
 mod machine;
 mod process;

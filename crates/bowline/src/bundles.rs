@@ -8,4 +8,4 @@ mod store;
 pub(crate) use attach::{PASSWORD, Signing, attach, key_password};
 pub(crate) use evidence::{Refused, gather, public_key};
 pub(crate) use place::{Found, Registry, latest, local};
-pub(crate) use store::{read, write};
+pub(crate) use store::{content, read, write};

@@ -3,7 +3,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::{Outcome, conformance, generate, tidy, tour};
+use super::{Outcome, conformance, generate, image, tidy, tour};
 use crate::environment;
 use crate::process;
 use crate::stopwatch::{Stopwatch, Took};
@@ -49,16 +49,20 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 8] = [
+const FULL: [Step; 9] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
     Step { name: "registries", run: |workspace| registries::run(workspace, &bowline(workspace)) },
-    Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
+    Step { name: "tour", run: tours },
     Step { name: "demo", run: demo },
+    Step { name: "image", run: image::test },
 ];
+
+/// The documents with a tour.
+const TOURS: [&str; 2] = ["README.md", "docs/images.md"];
 
 /// Runs the steps up to the first that fails, and prints what became of each.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
@@ -154,6 +158,17 @@ fn bowline(workspace: &Workspace) -> PathBuf {
 
 fn reference(workspace: &Workspace) -> anyhow::Result<Outcome> {
     generate::run(workspace, &generate::Options::check(bowline(workspace)))
+}
+
+/// Executes the commands of the documents that have them marked.
+fn tours(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    for document in TOURS {
+        let outcome = tour::execute(workspace, &bowline(workspace), document.as_ref())?;
+        if outcome != Outcome::Passed {
+            return Ok(outcome);
+        }
+    }
+    Ok(Outcome::Passed)
 }
 
 fn demo(workspace: &Workspace) -> anyhow::Result<Outcome> {

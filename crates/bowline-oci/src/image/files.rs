@@ -119,14 +119,6 @@ impl Files {
         self.insert(place, Content::File { source: source.to_owned(), size, executable: true }, size)
     }
 
-    /// Adds an empty folder.
-    ///
-    /// # Errors
-    /// Something else stands there already, or it is too much.
-    pub fn add_directory(&mut self, place: ImagePath, sticky: bool) -> Result<()> {
-        self.insert(place, Content::Directory { sticky }, 0)
-    }
-
     /// Adds the folders around everything that have not been added: what an image without a base needs.
     ///
     /// Over a base they are left out, since an entry for a folder would replace the owner and mode that the base gave it.

@@ -5,6 +5,8 @@ use bowline_oci::Reference;
 use bowline_oci::image::{Account, Platform};
 use clap::{Args, Subcommand};
 
+use super::RegistryOptions;
+
 /// `bowline image`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
@@ -70,9 +72,8 @@ pub(crate) struct ImageBuild {
     /// Attaches a bill of materials (CycloneDX): every added file with its digest, and the base
     #[arg(long)]
     pub(crate) sbom: bool,
-    /// Speaks plain HTTP with the registries
-    #[arg(long)]
-    pub(crate) plain_http: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 }
 
 /// `bowline image inspect`.
@@ -80,9 +81,8 @@ pub(crate) struct ImageBuild {
 pub(crate) struct ImageInspect {
     /// An image of a registry, or oci:PATH[:TAG]
     pub(crate) image: Reference,
-    /// Speaks plain HTTP with the registry
-    #[arg(long)]
-    pub(crate) plain_http: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 }
 
 /// What an image is built upon.

@@ -152,6 +152,31 @@ fn a_bill_of_materials_refers_to_its_image() {
 }
 
 #[test]
+fn a_bundle_comes_along_with_its_digest() {
+    let (project, out) = (project(), tempfile::tempdir().unwrap());
+    let bundle = project.json(&["bundle", "build", "--to", "oci:.bowline/b:1"]);
+    let built = build(&project, out.path(), &["--add=app:/app", "--bundle=oci:.bowline/b:1", "--sbom"]);
+    let config = config(out.path(), &built);
+    assert_eq!(config["config"]["Labels"]["dev.bowline.bundle.digest"], bundle["digest"]);
+    let manifest = blob(out.path(), &built["sbom"]);
+    let document = blob(out.path(), &manifest["layers"][0]["digest"]);
+    let names: Vec<&str> = document["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|component| component["name"].as_str().unwrap())
+        .collect();
+    for name in
+        ["/app/run.sh", "/bowline/bowline.lock", "/bowline/bundle.json", "/bowline/prompts/support/classify.json"]
+    {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    let other = project.bowline(&["image", "build", "--to=oci:out", "--bundle=oci:.bowline/b:1-image"]);
+    assert_eq!(other.code, 1);
+    assert!(other.stderr.contains("not a bundle: "), "{}", other.stderr);
+}
+
+#[test]
 fn what_cannot_be_packaged_is_told() {
     let project = project();
     fs::create_dir_all(project.path().join("broken")).unwrap();
@@ -166,11 +191,14 @@ fn what_cannot_be_packaged_is_told() {
     check(&["--add=app:app"], 2, "write PATH:PLACE");
     check(&["--add=app:/a", "--add=app:/a"], 1, "is added twice");
     check(&["--add=broken:/"], 1, "deletes a file of the base image");
+    check(&["--tag=oci:x"], 1, "is no name of an image");
     check(&["--user=nobody"], 2, "is no user");
     check(&["--platform=linux"], 2, "is no platform");
     check(&["--base=oci:absent"], 1, "absent is not an OCI layout");
     check(&["--bowline=/bin/sh"], 1, "needs shared libraries");
     check(&["--with-bowline"], 1, "needs shared libraries");
+    let two_names = project.bowline(&["image", "build", "--to=127.0.0.1:9/desk/app:1", "--tag=app:1"]);
+    assert!(two_names.stderr.contains("two names for one place\nhint: "), "{}", two_names.stderr);
     check(&["--platform=linux/amd64", "--platform=linux/amd64"], 1, "two of the images are for the same platform");
 }
 

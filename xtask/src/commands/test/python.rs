@@ -3,6 +3,7 @@ use std::process::Command;
 
 use super::browser;
 use crate::commands::Outcome;
+use crate::debian;
 use crate::environment;
 use crate::process;
 use crate::tool_cache;
@@ -10,7 +11,7 @@ use crate::workspace::Workspace;
 
 const REQUIREMENTS: &str = "tests/python/requirements.txt";
 
-/// Runs the tests that look at Bowline from outside: the official SDK of a provider, and a browser.
+/// Runs the tests that look at Bowline from outside: the official SDK of a provider, a browser, and the entry points of CI with a registry.
 pub(super) fn run(workspace: &Workspace, bowline: &Path) -> anyhow::Result<Outcome> {
     let python = match python(workspace) {
         Ok(python) => python,
@@ -19,14 +20,22 @@ pub(super) fn run(workspace: &Workspace, bowline: &Path) -> anyhow::Result<Outco
     let mut command = Command::new(python);
     command.args(["-B", "-m", "pytest", "-p", "no:cacheprovider", "-ra", "tests/python"]).current_dir(&workspace.root);
     command.env("BOWLINE_BIN", bowline);
-    let browser = browser::find()?;
-    match &browser {
-        Some(browser) => command.env("BOWLINE_CHROMIUM", browser),
-        None => command.env_remove("BOWLINE_CHROMIUM"),
-    };
+    let mut missing = Vec::new();
+    for (what, variable, found) in [
+        ("Chromium", "BOWLINE_CHROMIUM", browser::find()?),
+        ("docker-registry", "BOWLINE_REGISTRY", debian::program(&["docker-registry"], "docker-registry")?),
+    ] {
+        match found {
+            Some(program) => command.env(variable, program),
+            None => {
+                missing.push(what);
+                command.env_remove(variable)
+            }
+        };
+    }
     let passed = process::run(&mut command)?;
-    if passed && browser.is_none() {
-        return Ok(Outcome::NotRun("the tests of the console, for want of Chromium; the others passed".to_owned()));
+    if passed && !missing.is_empty() {
+        return Ok(Outcome::NotRun(format!("the tests that need {}; the others passed", missing.join(" or "))));
     }
     Ok(Outcome::of(passed))
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::commands::{Outcome, tour};
+use crate::debian;
 use crate::environment;
 use crate::process;
 use crate::tool_cache;
@@ -34,7 +35,7 @@ pub(super) fn run(workspace: &Workspace, bowline: &Path) -> anyhow::Result<Outco
         Ok(tools) => tools,
         Err(error) => return Ok(Outcome::NotRun(format!("the registry and cosign cannot be built: {error:#}"))),
     };
-    let Some(debian) = debian()? else {
+    let Some(debian) = debian::program(&["docker-registry"], "docker-registry")? else {
         return Ok(Outcome::NotRun("no docker-registry; on Debian, `apt-get install docker-registry`".to_owned()));
     };
     for (package, filter) in [("bowline-oci", ""), ("bowline", "registries::")] {
@@ -48,8 +49,6 @@ pub(super) fn run(workspace: &Workspace, bowline: &Path) -> anyhow::Result<Outco
     }
     tour::execute(workspace, bowline, "docs/bundles.md".as_ref())
 }
-
-// === impl Tool ===
 
 impl Tool {
     fn build(&self, workspace: &Workspace, go: &Path) -> anyhow::Result<PathBuf> {
@@ -65,21 +64,4 @@ impl Tool {
         });
         Ok(built.with_context(|| format!("building {}", self.name))?.join(self.name))
     }
-}
-
-/// Returns Debian's registry. Where it is missing on CI, and we may, it is installed: a person's machine is left as it is.
-fn debian() -> anyhow::Result<Option<PathBuf>> {
-    const NAMES: [&str; 1] = ["docker-registry"];
-    let found = environment::program(&NAMES);
-    if found.is_some() || !environment::on_ci() || environment::program(&["apt-get"]).is_none() {
-        return Ok(found);
-    }
-    if process::output(Command::new("id").arg("-u"))?.trim() != "0" {
-        return Ok(None);
-    }
-    let apt = |arguments: &[&str]| {
-        process::run(Command::new("apt-get").arg("-qq").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    let installed = apt(&["update"])? && apt(&["install", "--yes", "--no-install-recommends", "docker-registry"])?;
-    Ok(if installed { environment::program(&NAMES) } else { None })
 }

@@ -13,6 +13,7 @@ use bowline_oci::image::{
     attach, index, write_layer,
 };
 use bowline_oci::{Descriptor, LayoutReference, MediaType, Reference, digest_of};
+use bowline_types::Digest;
 
 /// Where the program is in an image.
 const PROGRAM: &str = "/usr/local/bin/bowline";
@@ -28,6 +29,17 @@ pub(super) struct Built {
     pub(super) layer: Option<Layer>,
 }
 
+/// What goes into the build of one image.
+struct Work<'a> {
+    build: &'a ImageBuild,
+    origin: &'a Origin,
+    settings: Settings,
+    /// Of the bundle.
+    files: Files,
+    source: Source,
+    workshop: Workshop,
+}
+
 /// Packages files as a container image.
 ///
 /// # Errors
@@ -36,23 +48,165 @@ pub(crate) async fn run(global: &Global, build: &ImageBuild) -> Result<()> {
     let to = destination(global, build)?;
     let folder = project::find(global.dir.as_deref()).or_else(|_| Ok::<PathBuf, Failure>(std::env::current_dir()?))?;
     let origin = Origin::of(&folder)?;
-    let source = Source::new(build.plain_http)?;
-    let workshop = Workshop::open(&to)?;
-    let built = images(build, &origin, &source, &workshop).await?;
-    let descriptor = stored(build, &origin, &workshop, &built)?;
+    let source = Source::new(&build.registry)?;
+    let (files, bundle) = match &build.bundle {
+        Some(reference) => {
+            let (files, digest) = source.bundle(reference).await?;
+            (files, Some(digest))
+        }
+        None => (Files::default(), None),
+    };
+    let settings = settings(build, &origin, bundle);
+    let work = Work { build, origin: &origin, settings, files, source, workshop: Workshop::open(&to)? };
+    let built = work.images().await?;
+    let image = work.stored(&built)?;
     let sbom = if build.sbom {
         let name = name(build, &to).unwrap_or_else(|| "image".to_owned());
-        Some(bill_of_materials(&name, origin.created, &workshop, &descriptor, &built)?)
+        Some(work.bill_of_materials(&name, &image, &built)?)
     } else {
         None
     };
-    let place = deliver(build, &to, &source, &workshop, &descriptor, sbom.as_ref()).await?;
-    report::print(global, &origin, &descriptor, &place, &built, sbom.as_ref())
+    let place = work.deliver(&to, &image, sbom.as_ref()).await?;
+    report::print(global, &origin, &image, &place, &built, sbom.as_ref())
+}
+
+// === impl Work ===
+
+impl Work<'_> {
+    /// Builds the image for every platform that is asked for.
+    async fn images(&self) -> Result<Vec<Built>> {
+        let Self { build, source, workshop, .. } = self;
+        let programs = programs(build)?;
+        let base = match &build.base {
+            BaseImage::Scratch => None,
+            BaseImage::Image(reference) => Some(source.find(reference, &workshop.layout).await?),
+        };
+        let mut common = self.files.clone();
+        for add in &build.adds {
+            common.add(&add.source, &add.place)?;
+        }
+        let wanted: Vec<(Option<&Platform>, Option<&PathBuf>)> = if build.platforms.is_empty() {
+            vec![(None, None)]
+        } else {
+            build.platforms.iter().map(|wanted| (Some(&wanted.platform), wanted.folder.as_ref())).collect()
+        };
+        let mut built = Vec::new();
+        for (platform, folder) in wanted {
+            let base = match &base {
+                Some(found) => Some(source.base(found, platform, &workshop.layout).await?),
+                None => None,
+            };
+            let platform = platform.cloned().or_else(|| base.as_ref().map(|base| base.platform().clone()));
+            let platform = platform.unwrap_or_else(Platform::host);
+            let mut files = common.clone();
+            if let Some(folder) = folder {
+                files.add(folder, "/")?;
+            }
+            if !programs.is_empty() {
+                files.add_program(&program_for(&programs, &platform)?.path, ImagePath::parse(PROGRAM)?)?;
+            }
+            built.push(self.one(&platform, base, files)?);
+        }
+        Ok(built)
+    }
+
+    /// Builds the image for one platform.
+    fn one(&self, platform: &Platform, base: Option<Base>, mut files: Files) -> Result<Built> {
+        if base.is_none() {
+            files.add_parents()?;
+        }
+        let layer = if files.is_empty() { None } else { Some(self.layer(&files)?) };
+        let image = Image::assemble(platform, base.as_ref(), layer.as_slice(), &self.settings)?;
+        for blob in [&image.config, &image.manifest] {
+            blob.store(&self.workshop.layout)?;
+        }
+        Ok(Built { image, base, layer })
+    }
+
+    fn layer(&self, files: &Files) -> Result<Layer> {
+        let mut writer = self.workshop.layout.writer()?;
+        let layer = write_layer(files, self.build.owner, self.origin.seconds(), &mut writer)?;
+        writer.finish(MediaType::ImageLayerGzip)?;
+        Ok(layer)
+    }
+
+    /// Returns the manifest, or stores the index of several and returns that.
+    fn stored(&self, built: &[Built]) -> Result<Descriptor> {
+        if let [one] = built {
+            return Ok(one.image.manifest.descriptor.clone());
+        }
+        let images: Vec<Image> = built.iter().map(|built| built.image.clone()).collect();
+        let base = built.first().and_then(|built| built.base.as_ref());
+        let index = index(&images, &self.settings, base)?;
+        index.store(&self.workshop.layout)?;
+        Ok(index.descriptor)
+    }
+
+    /// Attaches the bill of materials, and returns the manifest by which it is attached.
+    fn bill_of_materials(&self, name: &str, subject: &Descriptor, built: &[Built]) -> Result<Descriptor> {
+        let base = built.first().and_then(|built| built.base.as_ref());
+        let targets = built.iter().map(|built| SbomTarget {
+            platform: &built.image.platform,
+            files: built.layer.as_ref().map_or(&[], |layer| layer.files.as_slice()),
+        });
+        let sbom = Sbom {
+            name,
+            digest: digest_of(subject)?,
+            created: self.origin.created,
+            tool_version: env!("CARGO_PKG_VERSION"),
+            base: base.map(|base| SbomBase { name: &base.name, digest: base.digest }),
+            targets: targets.collect(),
+        };
+        let document = sbom.document()?;
+        let (manifest, config) = attach(subject, SBOM_MEDIA_TYPE, &document)?;
+        for blob in [&document, &config, &manifest] {
+            blob.store(&self.workshop.layout)?;
+        }
+        Ok(manifest.descriptor)
+    }
+
+    /// Names the image where it goes, and returns that place.
+    async fn deliver(&self, to: &Destination, image: &Descriptor, sbom: Option<&Descriptor>) -> Result<String> {
+        let layout = &self.workshop.layout;
+        let tag = match to {
+            Destination::Reference(Reference::Registry(reference)) => {
+                self.source.push(layout, image, sbom, reference).await?;
+                return Ok(reference.whole());
+            }
+            Destination::Reference(Reference::Layout(reference)) => reference.tag.clone(),
+            Destination::Archive(_) => None,
+        };
+        let mut named = image.clone();
+        let mut tag_given = None;
+        if let Some(name) = &self.build.tag {
+            let Reference::Registry(reference) = name.parse::<Reference>()? else {
+                return Err(Failure::user(format!("`{name}` is no name of an image\nhint: a layout is named by --to")));
+            };
+            tag_given = reference.tag().map(str::to_owned);
+            named.set_annotations(Some([(CONTAINERD_NAME.to_owned(), reference.whole())].into()));
+        }
+        let tag = tag.or(tag_given).unwrap_or_else(|| TAG.to_owned());
+        layout.tag(&tag, &named)?;
+        if let Some(sbom) = sbom {
+            layout.list(sbom)?;
+        }
+        match to {
+            Destination::Archive(file) => {
+                place::archive(layout, file)?;
+                Ok(format!("oci-archive:{}:{tag}", file.display()))
+            }
+            Destination::Reference(_) => Ok(format!("oci:{}:{tag}", layout.root().display())),
+        }
+    }
 }
 
 /// Returns where the image goes.
 fn destination(global: &Global, build: &ImageBuild) -> Result<Destination> {
     if let Some(to) = &build.to {
+        if matches!(to, Destination::Reference(Reference::Registry(_))) && build.tag.is_some() {
+            let hint = "hint: in a registry the image is named by --to; --tag names it in a layout or archive";
+            return Err(Failure::user(format!("--tag and an image of a registry are two names for one place\n{hint}")));
+        }
         return Ok(to.clone());
     }
     let path = project::find(global.dir.as_deref())?.join(".bowline/images");
@@ -68,77 +222,11 @@ fn name(build: &ImageBuild, to: &Destination) -> Option<String> {
     })
 }
 
-/// Builds the image for every platform that is asked for.
-async fn images(build: &ImageBuild, origin: &Origin, source: &Source, workshop: &Workshop) -> Result<Vec<Built>> {
-    let programs = programs(build)?;
-    let base = match &build.base {
-        BaseImage::Scratch => None,
-        BaseImage::Image(reference) => Some(source.find(reference, &workshop.layout).await?),
-    };
-    let mut common = Files::default();
-    for add in &build.adds {
-        common.add(&add.source, &add.place).map_err(anyhow::Error::from)?;
-    }
-    let mut built = Vec::new();
-    let wanted: Vec<(Option<&Platform>, Option<&PathBuf>)> = if build.platforms.is_empty() {
-        vec![(None, None)]
-    } else {
-        build.platforms.iter().map(|wanted| (Some(&wanted.platform), wanted.folder.as_ref())).collect()
-    };
-    for (platform, folder) in wanted {
-        let base = match &base {
-            Some(found) => Some(source.base(found, platform, &workshop.layout).await?),
-            None => None,
-        };
-        let platform = platform.cloned().or_else(|| base.as_ref().map(|base| base.platform().clone()));
-        let platform = platform.unwrap_or_else(Platform::host);
-        let mut files = common.clone();
-        if let Some(folder) = folder {
-            files.add(folder, "/").map_err(anyhow::Error::from)?;
-        }
-        if !programs.is_empty() {
-            let path = &program_for(&programs, &platform)?.path;
-            let place = ImagePath::parse(PROGRAM).map_err(anyhow::Error::from)?;
-            files.add_program(path, place).map_err(anyhow::Error::from)?;
-        }
-        built.push(one(build, origin, workshop, &platform, base, files)?);
-    }
-    Ok(built)
-}
-
-/// Builds the image for one platform.
-fn one(
-    build: &ImageBuild,
-    origin: &Origin,
-    workshop: &Workshop,
-    platform: &Platform,
-    base: Option<Base>,
-    mut files: Files,
-) -> Result<Built> {
-    if base.is_none() {
-        files.add_parents().map_err(anyhow::Error::from)?;
-    }
-    let layer = if files.is_empty() { None } else { Some(layer(build, origin, workshop, &files)?) };
-    let settings = settings(build, origin);
-    let layers: Vec<Layer> = layer.iter().cloned().collect();
-    let image = Image::assemble(platform, base.as_ref(), &layers, &settings).map_err(anyhow::Error::from)?;
-    for blob in [&image.config, &image.manifest] {
-        blob.store(&workshop.layout).map_err(anyhow::Error::from)?;
-    }
-    Ok(Built { image, base, layer })
-}
-
-fn layer(build: &ImageBuild, origin: &Origin, workshop: &Workshop, files: &Files) -> Result<Layer> {
-    let mut writer = workshop.layout.writer().map_err(anyhow::Error::from)?;
-    let layer = write_layer(files, build.owner, origin.seconds(), &mut writer).map_err(anyhow::Error::from)?;
-    writer.finish(MediaType::ImageLayerGzip).map_err(anyhow::Error::from)?;
-    Ok(layer)
-}
-
 /// Returns what the image says about itself and how it is run.
-fn settings(build: &ImageBuild, origin: &Origin) -> Settings {
+fn settings(build: &ImageBuild, origin: &Origin, bundle: Option<Digest>) -> Settings {
     let mut labels = BTreeMap::new();
     labels.extend(origin.revision.iter().map(|revision| (annotation::REVISION.to_owned(), revision.clone())));
+    labels.extend(bundle.map(|digest| (annotation::BUNDLE_DIGEST.to_owned(), digest.to_string())));
     // Where a layout is on this machine says nothing to others, and differs from machine to machine.
     if let BaseImage::Image(Reference::Registry(reference)) = &build.base {
         labels.insert(annotation::BASE_NAME.to_owned(), reference.whole());
@@ -179,92 +267,4 @@ fn program_for<'a>(programs: &'a [Program], platform: &Platform) -> Result<&'a P
             "the image is for {platform}, and the program for {there}\nhint: name a static build for {platform} with --bowline FILE"
         ))
     })
-}
-
-/// Stores the manifest, or the index of several, under its name, and returns it.
-fn stored(build: &ImageBuild, origin: &Origin, workshop: &Workshop, built: &[Built]) -> Result<Descriptor> {
-    if let [one] = built {
-        return Ok(one.image.manifest.descriptor.clone());
-    }
-    let images: Vec<Image> = built.iter().map(|built| built.image.clone()).collect();
-    let base = built.first().and_then(|built| built.base.as_ref());
-    let index = index(&images, &settings(build, origin), base).map_err(anyhow::Error::from)?;
-    index.store(&workshop.layout).map_err(anyhow::Error::from)?;
-    Ok(index.descriptor)
-}
-
-/// Attaches the bill of materials, and returns the manifest by which it is attached.
-fn bill_of_materials(
-    name: &str,
-    created: jiff::Timestamp,
-    workshop: &Workshop,
-    subject: &Descriptor,
-    built: &[Built],
-) -> Result<Descriptor> {
-    let base = built.first().and_then(|built| built.base.as_ref());
-    let targets = built.iter().map(|built| SbomTarget {
-        platform: &built.image.platform,
-        files: built.layer.as_ref().map_or(&[], |layer| layer.files.as_slice()),
-    });
-    let sbom = Sbom {
-        name,
-        digest: digest_of(subject).map_err(anyhow::Error::from)?,
-        created,
-        tool_version: env!("CARGO_PKG_VERSION"),
-        base: base.map(|base| SbomBase { name: &base.name, digest: base.digest }),
-        targets: targets.collect(),
-    };
-    let document = sbom.document().map_err(anyhow::Error::from)?;
-    let (manifest, config) = attach(subject, SBOM_MEDIA_TYPE, &document).map_err(anyhow::Error::from)?;
-    for blob in [&document, &config, &manifest] {
-        blob.store(&workshop.layout).map_err(anyhow::Error::from)?;
-    }
-    Ok(manifest.descriptor)
-}
-
-/// Names the image where it goes, and returns that place.
-async fn deliver(
-    build: &ImageBuild,
-    to: &Destination,
-    source: &Source,
-    workshop: &Workshop,
-    descriptor: &Descriptor,
-    sbom: Option<&Descriptor>,
-) -> Result<String> {
-    let layout = &workshop.layout;
-    let tag = match to {
-        Destination::Reference(Reference::Registry(reference)) => {
-            source.push(layout, descriptor, sbom, reference).await?;
-            return Ok(reference.whole());
-        }
-        Destination::Reference(Reference::Layout(reference)) => reference.tag.clone(),
-        Destination::Archive(_) => None,
-    };
-    let mut named = descriptor.clone();
-    if let Some(name) = &build.tag {
-        let Reference::Registry(reference) = name.parse::<Reference>().map_err(anyhow::Error::from)? else {
-            return Err(Failure::user(format!("`{name}` is no name of an image\nhint: a layout is named by --to")));
-        };
-        named.set_annotations(Some([(CONTAINERD_NAME.to_owned(), reference.whole())].into()));
-    }
-    let tag = tag.or_else(|| tag_of(build.tag.as_deref()?)).unwrap_or_else(|| TAG.to_owned());
-    layout.tag(&tag, &named).map_err(anyhow::Error::from)?;
-    if let Some(sbom) = sbom {
-        layout.list(sbom).map_err(anyhow::Error::from)?;
-    }
-    match to {
-        Destination::Archive(file) => {
-            place::archive(layout, file)?;
-            Ok(format!("oci-archive:{}:{tag}", file.display()))
-        }
-        Destination::Reference(_) => Ok(format!("oci:{}:{tag}", layout.root().display())),
-    }
-}
-
-/// Returns the tag of a name such as `registry.example/desk/app:1.0`.
-fn tag_of(name: &str) -> Option<String> {
-    match name.parse() {
-        Ok(Reference::Registry(reference)) => reference.tag().map(str::to_owned),
-        _ => None,
-    }
 }

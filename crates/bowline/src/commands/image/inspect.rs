@@ -40,11 +40,11 @@ struct LayerReport {
 /// It is not there, is damaged, or is no image.
 pub(crate) async fn run(global: &Global, inspect: &ImageInspect) -> Result<()> {
     let scratch = tempfile::tempdir()?;
-    let into = Layout::create(scratch.path()).map_err(anyhow::Error::from)?;
-    let found = Source::new(inspect.plain_http)?.look(&inspect.image, &into).await?;
+    let into = Layout::create(scratch.path())?;
+    let found = Source::new(&inspect.registry)?.look(&inspect.image, &into).await?;
     let manifests = found.manifests()?;
     let images: Result<Vec<ImageReport>> = manifests.iter().map(|manifest| image(&found.layout, manifest)).collect();
-    let digest = digest_of(&found.descriptor).map_err(anyhow::Error::from)?;
+    let digest = digest_of(&found.descriptor)?;
     let report = Report { digest, media_type: found.descriptor.media_type().to_string(), images: images? };
     match global.output {
         Format::Json => json(&report),
@@ -57,15 +57,15 @@ pub(crate) async fn run(global: &Global, inspect: &ImageInspect) -> Result<()> {
 }
 
 fn image(layout: &Layout, descriptor: &Descriptor) -> Result<ImageReport> {
-    let manifest = layout.manifest(descriptor).map_err(anyhow::Error::from)?;
-    let config = layout.read(manifest.config()).map_err(anyhow::Error::from)?;
-    let config: Value = bowline_oci::decode("the configuration of the image", &config).map_err(anyhow::Error::from)?;
+    let manifest = layout.manifest(descriptor)?;
+    let config = layout.read(manifest.config())?;
+    let config: Value = bowline_oci::decode("the configuration of the image", &config)?;
     let text = |field: &str| config.get(field).and_then(Value::as_str).unwrap_or("unknown");
     let variant = config.get("variant").and_then(Value::as_str).map_or_else(String::new, |it| format!("/{it}"));
     let layers = manifest.layers().iter();
     Ok(ImageReport {
         platform: format!("{}/{}{variant}", text("os"), text("architecture")),
-        digest: digest_of(descriptor).map_err(anyhow::Error::from)?,
+        digest: digest_of(descriptor)?,
         layers: layers.map(|layer| LayerReport { digest: layer.digest().to_string(), bytes: layer.size() }).collect(),
         config: config.get("config").cloned().unwrap_or_default(),
         created: config.get("created").and_then(Value::as_str).map(str::to_owned),

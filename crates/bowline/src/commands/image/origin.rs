@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use bowline_registry::{commit_time, provenance};
 use jiff::Timestamp;
 
 use crate::failure::{Failure, Result};
@@ -28,10 +29,10 @@ impl Origin {
     /// # Errors
     /// Git fails, or the environment has no number where there should be one.
     pub(crate) fn of(folder: &Path) -> Result<Self> {
-        let provenance = bowline_registry::provenance(folder).map_err(anyhow::Error::from)?;
+        let provenance = provenance(folder).map_err(anyhow::Error::from)?;
         let created = match (given()?, &provenance.commit) {
             (Some(given), _) => given,
-            (None, Some(commit)) => time(bowline_registry::commit_time(folder, commit).map_err(anyhow::Error::from)?)?,
+            (None, Some(commit)) => time(commit_time(folder, commit).map_err(anyhow::Error::from)?)?,
             (None, None) => Timestamp::UNIX_EPOCH,
         };
         if provenance.commit.is_some() && provenance.dirty {

@@ -4,14 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use bowline_oci::image::{Base, Platform, choose, write_archive};
-use bowline_oci::{Client, Descriptor, Document, Layout, Options, Reference, RegistryReference, digest_of, is_index};
+use bowline_oci::image::{Base, Files, Platform, choose, write_archive};
+use bowline_oci::{Descriptor, Document, Layout, Reference, RegistryReference, digest_of, is_index};
+use bowline_types::Digest;
 use tempfile::TempDir;
 
-use crate::cli::Destination;
+use crate::bundles::{self, Registry};
+use crate::cli::{Destination, RegistryOptions};
 use crate::failure::Result;
 use crate::output::note;
-use crate::settings;
 
 /// The layout that an image is built in: the one where it goes, or one that is gone afterwards.
 pub(crate) struct Workshop {
@@ -30,7 +31,7 @@ pub(crate) struct Found {
 
 /// Where images come from.
 pub(crate) struct Source {
-    client: Client,
+    registry: Registry,
 }
 
 // === impl Workshop ===
@@ -42,11 +43,11 @@ impl Workshop {
     /// The folder is no layout, or nothing can be written there.
     pub(crate) fn open(to: &Destination) -> Result<Self> {
         if let Destination::Reference(Reference::Layout(reference)) = to {
-            let layout = Layout::create(&reference.path).map_err(anyhow::Error::from)?;
+            let layout = Layout::create(&reference.path)?;
             return Ok(Self { layout, _temporary: None });
         }
         let temporary = tempfile::tempdir().context("no temporary folder can be made")?;
-        let layout = Layout::create(temporary.path()).map_err(anyhow::Error::from)?;
+        let layout = Layout::create(temporary.path())?;
         Ok(Self { layout, _temporary: Some(temporary) })
     }
 }
@@ -57,10 +58,19 @@ impl Source {
     /// Returns the source of images.
     ///
     /// # Errors
-    /// The client of registries cannot be made.
-    pub(crate) fn new(plain_http: bool) -> Result<Self> {
-        let options = Options { plain_http, docker_config: settings::docker_config(), ..Options::default() };
-        Ok(Self { client: Client::new(options).map_err(anyhow::Error::from)? })
+    /// The certificates or the password of registries cannot be read.
+    pub(crate) fn new(options: &RegistryOptions) -> Result<Self> {
+        Ok(Self { registry: Registry::new(options)? })
+    }
+
+    /// Returns the content of a bundle, as its own image has it, and the digest of the bundle.
+    ///
+    /// # Errors
+    /// It is not there, or is damaged.
+    pub(crate) async fn bundle(&self, reference: &Reference) -> Result<(Files, Digest)> {
+        let found = self.registry.find(reference).await?;
+        let bundle = bundles::read(&found.layout, &found.descriptor)?;
+        Ok((bundles::content(&bundle)?, digest_of(&found.descriptor)?))
     }
 
     /// Finds an image. Of one of a registry, the manifest or index alone is copied to `into`.
@@ -70,12 +80,12 @@ impl Source {
     pub(crate) async fn find(&self, reference: &Reference, into: &Layout) -> Result<Found> {
         let (layout, descriptor) = match reference {
             Reference::Layout(local) => {
-                let layout = Layout::open(&local.path).map_err(anyhow::Error::from)?;
-                let descriptor = layout.resolve(local).map_err(anyhow::Error::from)?;
+                let layout = Layout::open(&local.path)?;
+                let descriptor = layout.resolve(local)?;
                 (layout, descriptor)
             }
             Reference::Registry(remote) => {
-                let descriptor = self.client.pull_manifest(remote, into).await.map_err(anyhow::Error::from)?;
+                let descriptor = self.registry.client.pull_manifest(remote, into).await?;
                 (into.clone(), descriptor)
             }
         };
@@ -91,18 +101,18 @@ impl Source {
         let mut manifest = found.descriptor.clone();
         if is_index(manifest.media_type()) {
             let host = Platform::host();
-            let index = found.layout.read(&manifest).map_err(anyhow::Error::from)?;
-            manifest = choose(&name, &index, platform.unwrap_or(&host)).map_err(anyhow::Error::from)?;
+            let index = found.layout.read(&manifest)?;
+            manifest = choose(&name, &index, platform.unwrap_or(&host))?;
         }
         if let Reference::Registry(remote) = &found.reference {
             note(format!("fetching {name}"));
-            self.client.pull_descriptor(remote, &manifest, into).await.map_err(anyhow::Error::from)?;
+            self.registry.client.pull_descriptor(remote, &manifest, into).await?;
         }
-        let bytes = found.layout.read(&manifest).map_err(anyhow::Error::from)?;
-        let config = found.layout.manifest(&manifest).map_err(anyhow::Error::from)?.config().clone();
-        let config = found.layout.read(&config).map_err(anyhow::Error::from)?;
-        let digest = digest_of(&found.descriptor).map_err(anyhow::Error::from)?;
-        let base = Base::read(&name, digest, &bytes, &config).map_err(anyhow::Error::from)?;
+        let bytes = found.layout.read(&manifest)?;
+        let config = found.layout.manifest(&manifest)?.config().clone();
+        let config = found.layout.read(&config)?;
+        let digest = digest_of(&found.descriptor)?;
+        let base = Base::read(&name, digest, &bytes, &config)?;
         for layer in base.layers() {
             copy(&found.layout, layer, into)?;
         }
@@ -118,9 +128,9 @@ impl Source {
         let Reference::Registry(remote) = reference else { return Ok(found) };
         for manifest in found.manifests()? {
             let pinned = remote.clone_with_digest(manifest.digest().to_string());
-            self.client.pull_manifest(&pinned, into).await.map_err(anyhow::Error::from)?;
-            let config = into.manifest(&manifest).map_err(anyhow::Error::from)?.config().clone();
-            self.client.pull_blob(remote, &config, into).await.map_err(anyhow::Error::from)?;
+            self.registry.client.pull_manifest(&pinned, into).await?;
+            let config = into.manifest(&manifest)?.config().clone();
+            self.registry.client.pull_blob(remote, &config, into).await?;
         }
         Ok(found)
     }
@@ -139,9 +149,9 @@ impl Source {
         if let Some(attached) = attached {
             // A referrer may come before its subject, so that nobody sees the image without it.
             let pinned = to.clone_with_digest(attached.digest().to_string());
-            self.client.push(from, attached, &pinned).await.map_err(anyhow::Error::from)?;
+            self.registry.client.push(from, attached, &pinned).await?;
         }
-        self.client.push(from, image, to).await.map_err(anyhow::Error::from)?;
+        self.registry.client.push(from, image, to).await?;
         Ok(())
     }
 }
@@ -154,7 +164,7 @@ impl Found {
     /// # Errors
     /// It is damaged.
     pub(crate) fn manifests(&self) -> Result<Vec<Descriptor>> {
-        Ok(match self.layout.document(&self.descriptor).map_err(anyhow::Error::from)? {
+        Ok(match self.layout.document(&self.descriptor)? {
             Document::Manifest(_) => vec![self.descriptor.clone()],
             Document::Index(index) => index.manifests().clone(),
         })
@@ -163,13 +173,13 @@ impl Found {
 
 /// Copies a blob from one layout to another that does not have it.
 fn copy(from: &Layout, blob: &Descriptor, to: &Layout) -> Result<()> {
-    if to.has(blob).map_err(anyhow::Error::from)? {
+    if to.has(blob)? {
         return Ok(());
     }
-    let mut file = from.open_blob(blob).map_err(anyhow::Error::from)?;
-    let mut writer = to.writer().map_err(anyhow::Error::from)?;
+    let mut file = from.open_blob(blob)?;
+    let mut writer = to.writer()?;
     io::copy(&mut file, &mut writer).with_context(|| format!("could not copy {}", blob.digest()))?;
-    writer.finish_as(blob, &from.root().display().to_string()).map_err(anyhow::Error::from)?;
+    writer.finish_as(blob, &from.root().display().to_string())?;
     Ok(())
 }
 
@@ -185,7 +195,7 @@ pub(crate) fn archive(layout: &Layout, file: &Path) -> Result<()> {
     let mut partial = tempfile::Builder::new();
     let partial = partial.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut partial = partial.tempfile_in(&folder).with_context(cannot)?;
-    write_archive(layout.root(), io::BufWriter::new(partial.as_file_mut())).map_err(anyhow::Error::from)?;
+    write_archive(layout.root(), io::BufWriter::new(partial.as_file_mut()))?;
     partial.persist(&file).with_context(cannot)?;
     Ok(())
 }
