@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bowline_prompt::{EnvironmentSource, Project, ReleasePolicy};
+use bowline_prompt::{EnvironmentSource, Project, ReleasePolicy, RolloutPolicy};
 use bowline_store::{EnvironmentRecord, LogAction, LogRow, PointerRecord, Temporary, Write};
 use bowline_types::{EnvironmentName, Scope, Timestamp};
 
@@ -30,8 +30,8 @@ pub struct NewEnvironment {
 
 /// Adds the temporary environments of a project to what its file declares, which goes first where both have a name.
 ///
-/// Such an environment has the settings of the one that it came from, takes releases of the command line, and has no policy: what is tried
-/// there is not released yet.
+/// Such an environment reaches providers as the one that it came from does. It takes releases of the command line, at once and without a policy:
+/// what is tried there is not released yet.
 pub fn overlay(project: &mut Project, records: &[EnvironmentRecord]) {
     for record in records {
         let Some(temporary) = &record.temporary else { continue };
@@ -42,6 +42,8 @@ pub fn overlay(project: &mut Project, records: &[EnvironmentRecord]) {
         let mut environment = project.environments.get(&temporary.from).cloned().unwrap_or_default();
         environment.source = Some(EnvironmentSource::Cli);
         environment.protected = false;
+        // A guarded change would wait for traffic that a pull request does not have.
+        environment.rollout = RolloutPolicy::Direct;
         environment.policy = ReleasePolicy::default();
         project.environments.insert(name.clone(), environment);
     }
@@ -149,7 +151,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn declared() -> Project {
-        let text = "project: shop\nenvironments:\n  staging: { protected: true, source: bundle, rollout: {} }\n";
+        let text = "project: shop\nproviders: { o: { kind: openai } }\nenvironments:\n  staging: { protected: true, source: bundle, rollout: {}, providers: { o: { api_key: env:STAGING } } }\n";
         Project::parse("bowline.yaml", text).unwrap()
     }
 
@@ -198,8 +200,10 @@ mod tests {
         let name = |text: &str| text.parse::<EnvironmentName>().unwrap();
         overlay(&mut project, &[record("pr-1", DAY), record("dev", DAY), record("pr-2", DAY * 2)]);
         let found = &project.environments[&name("pr-1")];
-        assert_eq!(found.rollout, project.environments[&name("staging")].rollout);
-        assert_eq!((found.source, found.protected), (Some(EnvironmentSource::Cli), false));
+        assert_eq!(found.providers, project.environments[&name("staging")].providers);
+        assert_eq!(found.providers.len(), 1);
+        let rest = (found.source, found.protected, &found.rollout);
+        assert_eq!(rest, (Some(EnvironmentSource::Cli), false, &RolloutPolicy::Direct));
         assert_eq!(project.environments[&name("dev")], declared().environments[&name("dev")]);
         assert_eq!(next_expiry(&[record("pr-2", DAY * 2), record("pr-1", DAY)]), Some(at(86_400)));
         assert_eq!(next_expiry(&[]), None);

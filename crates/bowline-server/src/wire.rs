@@ -129,7 +129,7 @@ pub struct EnvironmentView {
 pub struct EnvironmentRequest {
     /// Its name.
     pub name: EnvironmentName,
-    /// The environment whose settings it has, and whose versions it begins with.
+    /// The environment whose providers it has, and whose versions it begins with.
     pub from: EnvironmentName,
     /// How long it is there, such as `3d`: a minute to 90 days.
     #[serde(with = "bowline_types::duration_text")]

@@ -67,7 +67,7 @@ pub struct EnvironmentRecord {
 /// An environment that is there for a time only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Temporary {
-    /// The environment whose settings it has, and whose versions it began with.
+    /// The environment whose providers it has, and whose versions it began with.
     pub from: EnvironmentName,
     /// Who made it.
     pub actor: String,

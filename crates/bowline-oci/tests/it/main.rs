@@ -7,4 +7,5 @@ mod contract;
 mod faults;
 mod memory;
 mod proxy;
+mod tls;
 mod world;

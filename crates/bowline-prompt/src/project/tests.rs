@@ -178,3 +178,35 @@ fn raw_secrets_are_refused_and_never_shown() {
         assert!(shown.contains("bowline.yaml:"), "{shown}");
     }
 }
+
+#[test]
+fn a_policy_names_who_signs() {
+    let text = "project: a\nenvironments:\n  prod:\n    source: bundle\n    policy: { signers: ['file:ci.pub'], suites: [support] }\n";
+    let project = Project::parse("bowline.yaml", text).unwrap();
+    let policy = &project.environments[&"prod".parse::<EnvironmentName>().unwrap()].policy;
+    assert_eq!(policy.signers[0].to_string(), "file:ci.pub");
+    assert_eq!(policy.report_max_age, Duration::from_secs(7 * 86_400));
+    check(
+        "project: a\nenvironments:\n  prod:\n    policy: { suites: [support], report_max_age: soon }\n",
+        &["4:50 `soon` is not a duration (expected `30s`, `5m`, `12h`, `7d`)"],
+    );
+    check(
+        "project: a\nenvironments:\n  prod:\n    policy: { suites: [support] }\n",
+        &["4:23 a policy that asks for suites names no signers"],
+    );
+}
+
+#[test]
+fn an_environment_is_real_where_any_provider_is() {
+    let real = |base_url: &str| {
+        let text = format!(
+            "project: a\nproviders:\n  o: {{ kind: openai, identity: x, base_url: 'http://[::1]:1' }}\nenvironments:\n  prod: {{ providers: {{ o: {{ {base_url} }} }} }}\n"
+        );
+        Project::parse("bowline.yaml", &text).unwrap().is_real(&"prod".parse().unwrap())
+    };
+    assert!(!real(""));
+    assert!(!real("base_url: 'http://localhost:7090/v1'"));
+    assert!(real("base_url: 'https://llm.example/v1'"));
+    let own = Project::parse("bowline.yaml", "project: a\nproviders: {o: {kind: openai}}\n").unwrap();
+    assert!(own.is_real(&"dev".parse().unwrap()));
+}

@@ -78,7 +78,7 @@ pub(crate) enum Environment {
 /// `bowline env create`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "It begins with the versions that are live in the other one and has its settings, takes releases of the command line, and is \
+    after_help = "It begins with the versions that are live in the other one and reaches providers as that does; releases are live at once. It is \
                         removed by itself. What it served stays in the records, and its log can be read on."
 )]
 pub(crate) struct EnvironmentCreate {
