@@ -55,7 +55,7 @@ const FULL: [Step; 9] = [
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
-    Step { name: "registries", run: registries::run },
+    Step { name: "registries", run: |workspace| registries::run(workspace, &bowline(workspace)) },
     Step { name: "tour", run: tours },
     Step { name: "demo", run: demo },
     Step { name: "image", run: image::test },

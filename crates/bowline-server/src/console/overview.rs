@@ -97,6 +97,9 @@ pub(super) fn facts(view: &EnvironmentView) -> Markup {
     html! {
         (source) " · " (policy)
         @if view.protected { " · protected: only from a clean commit" }
+        @if let Some(temporary) = view.state.as_ref().and_then(|state| state.temporary.as_ref()) {
+            " · made from " (temporary.from) ", removed at " (temporary.expires_at)
+        }
     }
 }
 
@@ -105,8 +108,12 @@ pub(super) fn first_step(view: &EnvironmentView) -> (String, &'static str) {
     use bowline_registry::Source;
     match view.source {
         Source::Worktree => ("bowline up .".to_owned(), "serves the prompts of the folder"),
-        Source::Cli | Source::Bundle => {
+        Source::Cli => {
             (format!("bowline release --env {}", view.environment), "makes the prompts of the present commit live")
+        }
+        Source::Bundle => {
+            let release = format!("bowline release --env {} --bundle REF", view.environment);
+            (release, "makes the prompts of a bundle live, where the policy of the environment holds")
         }
     }
 }

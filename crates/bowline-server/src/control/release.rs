@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bowline_canary::{BaselineRate, Design, Plan, PlanError, Preview, preview};
-use bowline_registry::{EnvironmentState, Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus};
+use bowline_registry::{EnvironmentState, Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus, Source};
 use bowline_store::{ProjectRecord, SummaryFilter, VersionRecord, Write};
 use bowline_types::{ProjectName, PromptName, Scope};
 use serde::Deserialize as _;
@@ -55,6 +55,10 @@ impl Control {
             prompts,
         };
         let (changes, results) = release.plan(&state, now)?;
+        if release.bundle.is_some() != (release.source == Source::Bundle) {
+            let message = "a release of a bundle names the digest of the bundle, and no other release does";
+            return Err(Error::Invalid(message.to_owned()));
+        }
         let record = ProjectRecord { project: project.clone(), config: request.config, updated_at: now };
         let mut writes = vec![Write::ProjectPut(record)];
         writes.extend(changes);

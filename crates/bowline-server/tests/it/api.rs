@@ -213,6 +213,12 @@ async fn releases_are_checked() {
     check(|body| body["environment"] = json!("prd"), 404, "did you mean `prod`?").await;
     check(|body| body["provenance"]["dirty"] = json!(true), 409, "uncommitted changes").await;
     check(|body| body["source"] = json!("bundle"), 409, "takes its versions from `cli`").await;
+    let of_bundle = |body: &mut Value| {
+        body["config"]["environments"]["prod"]["source"] = json!("bundle");
+        body["source"] = json!("bundle");
+    };
+    check(of_bundle, 400, "names the digest of the bundle").await;
+    check(|body| body["bundle"] = body["prompts"][0]["digest"].clone(), 400, "and no other release does").await;
     let twice = |body: &mut Value| {
         let prompt = body["prompts"][0].clone();
         body["prompts"].as_array_mut().unwrap().push(prompt);

@@ -3,7 +3,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::commands::Outcome;
+use crate::commands::{Outcome, tour};
 use crate::debian;
 use crate::environment;
 use crate::process;
@@ -26,8 +26,9 @@ const REGISTRY: Tool = Tool {
 const COSIGN: Tool =
     Tool { name: "cosign", folder: "tests/go/cosign", package: "github.com/sigstore/cosign/v3/cmd/cosign" };
 
-/// Runs the tests that talk to real registries, one with the referrers API and one without, and to cosign.
-pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
+/// Runs the tests that talk to real registries, one with the referrers API and one without, and to cosign; and the tour of the
+/// document that needs one.
+pub(super) fn run(workspace: &Workspace, bowline: &Path) -> anyhow::Result<Outcome> {
     let Some(go) = environment::program(&["go"]) else { return Ok(Outcome::NotRun("no Go to build them".to_owned())) };
     let tools = REGISTRY.build(workspace, &go).and_then(|registry| Ok((registry, COSIGN.build(workspace, &go)?)));
     let (registry, cosign) = match tools {
@@ -46,7 +47,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Failed);
         }
     }
-    Ok(Outcome::Passed)
+    tour::execute(workspace, bowline, "docs/bundles.md".as_ref())
 }
 
 impl Tool {
