@@ -3,6 +3,7 @@
 
 mod commands;
 mod environment;
+mod go;
 mod machine;
 mod process;
 mod stopwatch;
