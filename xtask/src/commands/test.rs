@@ -10,6 +10,7 @@ use crate::stopwatch::{Stopwatch, Took};
 use crate::workspace::Workspace;
 
 mod browser;
+mod cluster;
 mod deny;
 mod python;
 
@@ -47,7 +48,7 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 7] = [
+const FULL: [Step; 8] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
@@ -55,6 +56,7 @@ const FULL: [Step; 7] = [
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
     Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
     Step { name: "demo", run: demo },
+    Step { name: "cluster", run: |_| cluster::run() },
 ];
 
 /// Runs the steps up to the first that fails, and prints what became of each.

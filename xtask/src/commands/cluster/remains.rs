@@ -1,0 +1,217 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::identity::Identity;
+use super::layout::{self, Layout};
+use super::node::{CGROUP, NETWORK};
+use crate::process;
+use crate::stopwatch::Stopwatch;
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// How long control groups may take until they are empty.
+const GROUPS_GO: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(50);
+/// Where libcni keeps what it last did, by the name of the network.
+const CNI_RESULTS: &str = "/var/lib/cni/results";
+/// Where the kubelet puts links to the logs of containers, whatever else it is told.
+const LOG_LINKS: &str = "/var/log/containers";
+
+/// Returns the processes of all containers of the node.
+pub(super) fn contained() -> anyhow::Result<Vec<Identity>> {
+    let mut found = Vec::new();
+    for group in groups()? {
+        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        found.extend(text.lines().filter_map(|line| Identity::of(line.trim().parse().ok()?)));
+    }
+    found.sort_by_key(|identity| identity.pid);
+    found.dedup();
+    Ok(found)
+}
+
+/// Removes the cgroups of the node, which have no process any more.
+pub(super) fn remove_groups() -> anyhow::Result<()> {
+    // A process that was killed is counted in its group for a moment longer.
+    let stopwatch = Stopwatch::start();
+    while let Err(error) = try_remove_groups() {
+        anyhow::ensure!(stopwatch.elapsed() < GROUPS_GO, error);
+        thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn try_remove_groups() -> anyhow::Result<()> {
+    for group in groups()? {
+        // One hierarchy may have two names.
+        absent_is_fine(fs::remove_dir(&group))
+            .with_context(|| format!("removing the control group {}", group.display()))?;
+    }
+    Ok(())
+}
+
+/// Unmounts everything below the state folder.
+pub(super) fn unmount(layout: &Layout) -> anyhow::Result<()> {
+    for mount in mounts(layout)? {
+        process::output(Command::new("umount").arg(&mount))
+            .with_context(|| format!("unmounting {}", mount.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes what the state folder holds, and the folder.
+///
+/// # Errors
+///
+/// Fails where something is still mounted below it: what is mounted there may be somebody's.
+pub(super) fn remove_folder(layout: &Layout) -> anyhow::Result<()> {
+    if let Some(mount) = mounts(layout)?.first() {
+        anyhow::bail!(
+            "{} is still mounted, so the state folder is not removed\nhint: unmount it, then `cluster down` again",
+            mount.display()
+        );
+    }
+    let entries = fs::read_dir(layout.folder()).with_context(|| format!("reading {}", layout.folder().display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let is_ours = layout::is_part(&name) || layout::ENTRIES.iter().any(|known| name == *known);
+        // The state goes last: without it nothing tells that this folder is a cluster's.
+        if is_ours && name != "cluster.json" {
+            let removed = if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    for name in ["cluster.json", "lock"] {
+        absent_is_fine(fs::remove_file(layout.path(name))).with_context(|| format!("removing {name}"))?;
+    }
+    // A folder in which somebody has put something stays.
+    match fs::remove_dir(layout.folder()) {
+        Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => {
+            Err(error).with_context(|| format!("removing {}", layout.folder().display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what the node left outside of its state folder.
+pub(super) fn remove_traces(layout: &Layout) -> anyhow::Result<()> {
+    let prefix = format!("{NETWORK}-");
+    for path in list(Path::new(CNI_RESULTS))? {
+        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
+        if ours {
+            absent_is_fine(fs::remove_file(&path)).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    for path in list(Path::new(LOG_LINKS))? {
+        if fs::read_link(&path).is_ok_and(|target| target.starts_with(layout.folder())) {
+            absent_is_fine(fs::remove_file(&path)).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the mounts below the state folder, the last one first.
+fn mounts(layout: &Layout) -> anyhow::Result<Vec<PathBuf>> {
+    let path = "/proc/self/mountinfo";
+    let text = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+    Ok(mounts_below(&text, layout.folder()))
+}
+
+/// Reads the fifth field, the mount point, of `/proc/self/mountinfo`. Source: proc_pid_mountinfo(5), read 2026-11-25.
+fn mounts_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|line| Some(PathBuf::from(unescape(line.split(' ').nth(4)?))));
+    let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(folder)).collect();
+    below.reverse();
+    below
+}
+
+/// Returns a path whose blanks, tabs, line ends and backslashes the kernel wrote as three octal digits.
+fn unescape(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (code, character)| text.replace(code, character))
+}
+
+/// Returns the cgroups of the node in every hierarchy, the deepest first.
+fn groups() -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    // Version 2 has one hierarchy, version 1 one per folder.
+    let roots = [vec![PathBuf::from(CGROUPS)], list(Path::new(CGROUPS))?].concat();
+    for root in roots {
+        descend(&root.join(CGROUP), &mut found)?;
+    }
+    Ok(found)
+}
+
+fn descend(group: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if fs::symlink_metadata(group).is_ok_and(|metadata| metadata.is_dir()) {
+        for path in list(group)? {
+            descend(&path, found)?;
+        }
+        found.push(group.to_owned());
+    }
+    Ok(())
+}
+
+/// Returns what a folder holds; nothing where there is no folder.
+fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => {
+            let entries = entries.with_context(|| format!("reading {}", folder.display()))?;
+            entries.map(|entry| Ok(entry?.path())).collect()
+        }
+    }
+}
+
+fn absent_is_fine(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_the_folder_are_found_the_last_first() {
+        let text = "20 1 0:1 / / rw - ext4 a rw\n21 20 0:2 / /state/a rw - tmpfs b rw\n\
+                    22 20 0:2 / /statement rw - tmpfs b rw\n23 21 0:3 / /state/a/b\\040c rw shared:1 - tmpfs b rw\n";
+        let found = mounts_below(text, Path::new("/state"));
+        assert_eq!(found, [Path::new("/state/a/b c"), Path::new("/state/a")]);
+    }
+
+    #[test]
+    fn the_folder_goes_and_what_somebody_put_into_it_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        for name in ["cluster.json", "lock", "kubeconfig.part", "etcd/data"] {
+            fs::write(layout.path(name), "").unwrap();
+        }
+        fs::write(layout.path("notes.txt"), "").unwrap();
+        remove_folder(&layout).unwrap();
+        assert_eq!(list(layout.folder()).unwrap(), [layout.path("notes.txt")]);
+        fs::remove_file(layout.path("notes.txt")).unwrap();
+        remove_folder(&layout).unwrap();
+        assert!(!layout.folder().exists());
+    }
+
+    #[test]
+    fn cgroups_are_found_the_deepest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::write(folder.path().join("a/cgroup.procs"), "").unwrap();
+        let mut found = Vec::new();
+        descend(&folder.path().join("a"), &mut found).unwrap();
+        assert_eq!(found, [folder.path().join("a/b"), folder.path().join("a")]);
+        let before = found.len();
+        descend(&folder.path().join("nothing"), &mut found).unwrap();
+        assert_eq!(found.len(), before);
+    }
+}
