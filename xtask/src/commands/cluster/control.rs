@@ -124,6 +124,7 @@ fn controller_manager(layout: &Layout, ports: &Ports) -> Vec<String> {
         "--use-service-account-credentials=true".to_owned(),
         format!("--service-account-private-key-file={}", pki("accounts.key")),
         format!("--root-ca-file={}", pki("ca.crt")),
+        format!("--flex-volume-plugin-dir={}", layout.text("volume-plugins")),
         format!("--cluster-signing-cert-file={}", pki("ca.crt")),
         format!("--cluster-signing-key-file={}", pki("ca.key")),
     ]

@@ -63,7 +63,7 @@ impl Layout {
                 );
             }
         }
-        for folder in ["", "pki", "etcd", "logs", "configuration", "kubeconfigs"] {
+        for folder in ["", "pki", "etcd", "logs", "configuration", "kubeconfigs", "volume-plugins"] {
             make(&layout.folder.join(folder))?;
         }
         let folder =

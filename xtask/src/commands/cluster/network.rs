@@ -1,5 +1,6 @@
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use super::control::SERVICES;
 use super::layout::Layout;
 use super::node::{ADDRESS, BRIDGE, NETWORK, PODS};
+use super::remains::KUBELET_SOCKET;
 use super::state::State;
 use crate::process;
 
@@ -49,6 +51,7 @@ pub(super) fn make(layout: &Layout, state: &mut State) -> anyhow::Result<()> {
         None => {
             check_free(&routes()?)?;
             check_proxy(&process::output(nft().args(["list", "tables"]))?)?;
+            check_kubelet()?;
             ip(&["link", "add", "name", BRIDGE, "type", "bridge"])
                 .context("making the bridge of the pods\nhint: the kernel must have bridges, and root CAP_NET_ADMIN")?;
             ip(&["link", "set", "dev", BRIDGE, "alias", &owner])?;
@@ -76,8 +79,10 @@ pub(super) fn remove(layout: &Layout, state: Option<&State>) -> anyhow::Result<(
     for family in FAMILIES.iter().filter(|family| has_table(&tables, family)) {
         process::output(nft().args(["delete", "table", family, PROXY_TABLE]))?;
     }
-    for rule in left_rules(&process::output(Command::new("iptables").args(["--wait", "-t", "nat", "-S"]))?) {
-        process::output(Command::new("iptables").args(["--wait", "-t", "nat"]).args(rule))?;
+    for calls in [left_rules, left_chains] {
+        for call in calls(&process::output(iptables().arg("-S"))?) {
+            process::output(iptables().args(call))?;
+        }
     }
     if state.and_then(|state| state.forwarded_before) == Some(false) {
         fs::write(FORWARD, "0").with_context(|| format!("writing {FORWARD}"))?;
@@ -99,6 +104,13 @@ fn routes() -> anyhow::Result<Vec<Route>> {
 
 fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     process::output(Command::new("ip").args(arguments)).map(drop)
+}
+
+/// Returns `iptables` for the rules that the plugins of the pod network make.
+fn iptables() -> Command {
+    let mut command = Command::new("iptables");
+    command.args(["--wait", "--table", "nat"]);
+    command
 }
 
 fn nft() -> Command {
@@ -130,6 +142,15 @@ fn check_proxy(tables: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn check_kubelet() -> anyhow::Result<()> {
+    anyhow::ensure!(
+        UnixStream::connect(KUBELET_SOCKET).is_err(),
+        "another kubelet works on this machine: it answers on {KUBELET_SOCKET}\n\
+         hint: use that cluster with KUBECONFIG, or stop it"
+    );
+    Ok(())
+}
+
 fn has_table(tables: &str, family: &str) -> bool {
     tables.lines().any(|line| line.trim() == format!("table {family} {PROXY_TABLE}"))
 }
@@ -146,7 +167,7 @@ fn network(text: &str) -> Option<(u32, u32)> {
     Some((address.parse::<Ipv4Addr>().ok()?.to_bits(), length.parse().ok()?))
 }
 
-/// Returns the calls of `iptables -t nat` that remove what the plugins of the pod network left for pods that were not taken down in order.
+/// Returns the calls of `iptables` that remove what the plugins of the pod network left for pods that were not taken down in order.
 ///
 /// Their rules have a comment with the name of the network; chains of a pod are named by a digest: first the rules that jump there, then
 /// the chains.
@@ -170,6 +191,24 @@ fn left_rules(listing: &str) -> Vec<Vec<String>> {
     let delete = chains.iter().map(|chain| vec!["-X".to_owned(), chain.clone()]);
     calls.extend(flush.chain(delete));
     calls
+}
+
+/// Returns the calls of `iptables` that remove the chains which all networks share for ports of the machine, where no network uses them.
+fn left_chains(listing: &str) -> Vec<Vec<String>> {
+    let prefix = "CNI-HOSTPORT-";
+    if listing.lines().any(|line| line.starts_with(&format!("-A {prefix}DNAT "))) {
+        return Vec::new();
+    }
+    let is_shared = |word: &String| word.starts_with(prefix);
+    let lines: Vec<Vec<String>> = listing.lines().map(words).collect();
+    let jumps =
+        lines.iter().filter(|line| line.last().is_some_and(is_shared) && line.first().is_some_and(|word| word == "-A"));
+    let chains = lines.iter().filter(|line| line.first().is_some_and(|word| word == "-N"));
+    let chains: Vec<&String> = chains.filter_map(|line| line.get(1)).filter(|word| is_shared(word)).collect();
+    let jumps = jumps.map(|line| [vec!["-D".to_owned()], line.get(1..).unwrap_or_default().to_vec()].concat());
+    let flush = chains.iter().map(|chain| vec!["-F".to_owned(), (*chain).clone()]);
+    let delete = chains.iter().map(|chain| vec!["-X".to_owned(), (*chain).clone()]);
+    jumps.chain(flush).chain(delete).collect()
 }
 
 /// Splits a rule as a shell does, with its quotes and the backslashes in them.
@@ -239,5 +278,28 @@ mod tests {
                 "-X CNI-0a1b",
             ]
         );
+    }
+
+    #[test]
+    fn shared_chains_go_when_no_network_uses_them() {
+        let unused = concat!(
+            "-P OUTPUT ACCEPT\n-N CNI-HOSTPORT-DNAT\n-N CNI-HOSTPORT-MASQ\n",
+            "-A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n",
+            "-A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE\n",
+        );
+        let calls: Vec<String> = left_chains(unused).into_iter().map(|call| call.join(" ")).collect();
+        assert_eq!(
+            calls,
+            [
+                "-D OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
+                "-F CNI-HOSTPORT-DNAT",
+                "-F CNI-HOSTPORT-MASQ",
+                "-X CNI-HOSTPORT-DNAT",
+                "-X CNI-HOSTPORT-MASQ",
+            ]
+        );
+        let used = format!("{unused}-A CNI-HOSTPORT-DNAT -p tcp -j CNI-DN-0a1b\n");
+        assert_eq!(left_chains(&used), Vec::<Vec<String>>::new());
+        assert_eq!(left_chains("-P OUTPUT ACCEPT\n"), Vec::<Vec<String>>::new());
     }
 }

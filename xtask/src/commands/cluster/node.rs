@@ -49,7 +49,7 @@ pub(super) fn arguments(component: Component, layout: &Layout) -> Vec<String> {
 
 /// Writes the configuration of the node.
 pub(super) fn configure(layout: &Layout, state: &State, cni_folder: &str) -> anyhow::Result<()> {
-    for folder in ["containerd", "cni", "kubelet", "pods", "volume-plugins"] {
+    for folder in ["containerd", "cni", "kubelet", "pods"] {
         layout.make(folder)?;
     }
     layout.write("configuration/containerd.toml", &containerd(layout, cni_folder))?;
@@ -79,6 +79,8 @@ state = "{run}"
     snapshotter = "overlayfs"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        Root = "{run}/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni_folder}"
     conf_dir = "{cni}"
@@ -140,6 +142,8 @@ fn kubelet(layout: &Layout, state: &State) -> serde_json::Value {
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": false,
         "enforceNodeAllocatable": [],
+        // Nobody reads them: kube-proxy works with nftables.
+        "makeIPTablesUtilChains": false,
         "failCgroupV1": false,
         "failSwapOn": false,
         "localStorageCapacityIsolation": false,

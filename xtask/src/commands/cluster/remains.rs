@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -20,6 +21,14 @@ const LOOK: Duration = Duration::from_millis(50);
 const CNI_RESULTS: &str = "/var/lib/cni/results";
 /// Where the kubelet puts links to the logs of containers, whatever else it is told.
 const LOG_LINKS: &str = "/var/log/containers";
+/// Where shims listen; each tells its socket in the state folder.
+const SHIM_SOCKETS: &str = "/run/containerd/s/";
+/// Where a kubelet listens for plugins of devices, whatever its folder is.
+pub(super) const KUBELET_SOCKET: &str = "/var/lib/kubelet/device-plugins/kubelet.sock";
+const KUBELET_CHECKPOINT: &str = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint";
+/// Folders that the kubelet and the plugins of the pod network make; removed where they are empty.
+const FOLDERS: [&str; 5] =
+    [LOG_LINKS, CNI_RESULTS, "/var/lib/cni", "/var/lib/kubelet/device-plugins", "/var/lib/kubelet"];
 
 /// Returns the processes of all containers of the node.
 pub(super) fn contained() -> anyhow::Result<Vec<Identity>> {
@@ -86,11 +95,11 @@ pub(super) fn remove_folder(layout: &Layout) -> anyhow::Result<()> {
         }
     }
     for name in ["cluster.json", "lock"] {
-        absent_is_fine(fs::remove_file(layout.path(name))).with_context(|| format!("removing {name}"))?;
+        remove_file(&layout.path(name))?;
     }
     // A folder in which somebody has put something stays.
     match fs::remove_dir(layout.folder()) {
-        Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => {
+        Err(error) if error.kind() != ErrorKind::DirectoryNotEmpty => {
             Err(error).with_context(|| format!("removing {}", layout.folder().display()))
         }
         _ => Ok(()),
@@ -99,19 +108,50 @@ pub(super) fn remove_folder(layout: &Layout) -> anyhow::Result<()> {
 
 /// Removes what the node left outside of its state folder.
 pub(super) fn remove_traces(layout: &Layout) -> anyhow::Result<()> {
-    let prefix = format!("{NETWORK}-");
     for path in list(Path::new(CNI_RESULTS))? {
-        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
-        if ours {
-            absent_is_fine(fs::remove_file(&path)).with_context(|| format!("removing {}", path.display()))?;
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&format!("{NETWORK}-")))
+        {
+            remove_file(&path)?;
+            // The result of the loopback plugin for the same pod, which does not have the name of the network.
+            if let Some(loopback) = loopback_result(&path) {
+                remove_file(&loopback)?;
+            }
         }
     }
     for path in list(Path::new(LOG_LINKS))? {
         if fs::read_link(&path).is_ok_and(|target| target.starts_with(layout.folder())) {
-            absent_is_fine(fs::remove_file(&path)).with_context(|| format!("removing {}", path.display()))?;
+            remove_file(&path)?;
+        }
+    }
+    for bundle in list(&layout.path("containerd/run/io.containerd.runtime.v2.task/k8s.io"))? {
+        let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
+        if let Some(socket) = address.trim().strip_prefix("unix://").filter(|path| path.starts_with(SHIM_SOCKETS)) {
+            remove_file(Path::new(socket))?;
+        }
+    }
+    for name in [KUBELET_SOCKET, KUBELET_CHECKPOINT] {
+        remove_file(Path::new(name))?;
+    }
+    for folder in FOLDERS {
+        // One that has something in it is used by somebody else.
+        match fs::remove_dir(folder) {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                return Err(error).with_context(|| format!("removing {folder}"));
+            }
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// Returns the file `cni-loopback-POD-lo` beside `NETWORK-POD-eth0`.
+fn loopback_result(path: &Path) -> Option<PathBuf> {
+    let pod = path.file_name()?.to_str()?.strip_prefix(&format!("{NETWORK}-"))?.strip_suffix("-eth0")?;
+    Some(path.with_file_name(format!("cni-loopback-{pod}-lo")))
+}
+
+fn remove_file(path: &Path) -> anyhow::Result<()> {
+    absent_is_fine(fs::remove_file(path)).with_context(|| format!("removing {}", path.display()))
 }
 
 /// Returns the mounts below the state folder, the last one first.
@@ -160,7 +200,7 @@ fn descend(group: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 /// Returns what a folder holds; nothing where there is no folder.
 fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         entries => {
             let entries = entries.with_context(|| format!("reading {}", folder.display()))?;
             entries.map(|entry| Ok(entry?.path())).collect()
@@ -170,7 +210,7 @@ fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn absent_is_fine(result: std::io::Result<()>) -> std::io::Result<()> {
     match result {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -213,5 +253,16 @@ mod tests {
         let before = found.len();
         descend(&folder.path().join("nothing"), &mut found).unwrap();
         assert_eq!(found.len(), before);
+    }
+
+    #[test]
+    fn the_loopback_result_of_the_same_pod_is_named() {
+        let check = |name: &str, expected: Option<&str>| {
+            let expected = expected.map(|name| Path::new("/results").join(name));
+            assert_eq!(loopback_result(&Path::new("/results").join(name)), expected, "{name}");
+        };
+        check("bowline-cluster-f00-eth0", Some("cni-loopback-f00-lo"));
+        check("bowline-cluster-f00-eth1", None);
+        check("podman-f00-eth0", None);
     }
 }

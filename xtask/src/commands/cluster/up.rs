@@ -37,7 +37,6 @@ pub(in crate::commands) fn run(workspace: &Workspace, options: &Options) -> anyh
         cfg!(target_os = "linux"),
         "a cluster from packages runs on Linux only\nhint: set KUBECONFIG to use another"
     );
-    let stopwatch = Stopwatch::start();
     let layout = Layout::create(options.place.folder()?)?;
     let _lock = Lock::take(&layout)?;
     let mut state = match State::read(&layout)? {
@@ -56,6 +55,7 @@ pub(in crate::commands) fn run(workspace: &Workspace, options: &Options) -> anyh
         packages::install()?;
     }
     let programs = Programs::build(workspace, state.node)?;
+    let stopwatch = Stopwatch::start();
     // From here on something is there to be taken down.
     state.write(&layout)?;
     link(&programs.kubectl, &layout.kubectl())?;
