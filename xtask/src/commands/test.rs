@@ -48,7 +48,7 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 8] = [
+const FULL: [Step; 7] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
@@ -56,14 +56,17 @@ const FULL: [Step; 8] = [
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
     Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
     Step { name: "demo", run: demo },
-    Step { name: "cluster", run: |_| cluster::run() },
 ];
+
+/// Runs when it is named only: on a new machine it builds Kubernetes, which takes longer than all the others together.
+const NAMED: [Step; 1] = [Step { name: "cluster", run: |_| cluster::run() }];
 
 /// Runs the steps up to the first that fails, and prints what became of each.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
     if let Some(name) = &options.only {
-        let step = QUICK.iter().chain(&FULL).find(|step| step.name == name);
-        let names = QUICK.iter().chain(&FULL).map(|step| step.name).collect::<Vec<_>>().join(", ");
+        let steps = || QUICK.iter().chain(&FULL).chain(&NAMED);
+        let step = steps().find(|step| step.name == name);
+        let names = steps().map(|step| step.name).collect::<Vec<_>>().join(", ");
         let step = step.with_context(|| format!("there is no step `{name}`\nhint: {names}"))?;
         return Ok(print(&[step.record(workspace)]));
     }
@@ -74,6 +77,8 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ou
         records.push(if failed { Record::not_run(step, "a step before it failed") } else { step.record(workspace) });
     }
     records.extend(beyond.iter().map(|step| Record::not_run(step, "needs `cargo xtask test --full`")));
+    let named = |step: &Step| Record::not_run(step, &format!("needs `cargo xtask test --only {}`", step.name));
+    records.extend(NAMED.iter().map(named));
     Ok(print(&records))
 }
 

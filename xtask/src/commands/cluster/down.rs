@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
@@ -23,17 +24,20 @@ pub(in crate::commands) fn run(place: &Place) -> anyhow::Result<Outcome> {
     let stopwatch = Stopwatch::start();
     let layout = Layout::new(place.folder()?);
     let state = if layout.folder().is_dir() { State::read(&layout)? } else { None };
-    let Some(state) = state else {
+    let Some(mut state) = state else {
         println!("there is no cluster in {}", layout.folder().display());
         return Ok(Outcome::Passed);
     };
     let _lock = Lock::take(&layout)?;
+    state.adopt(&layout)?;
+    let mut containers = remains::containers(&layout)?;
     // First what would make more of what is about to be removed.
     stop(&state, &[Component::Scheduler, Component::ControllerManager])?;
     if state.node {
-        end_pods(&layout, &state)?;
+        end_pods(&layout, &state, &containers)?;
         stop(&state, &[Component::Kubelet, Component::Proxy, Component::Dns])?;
-        identity::end(&remains::contained()?, Duration::ZERO)?;
+        containers.append(&mut remains::containers(&layout)?);
+        identity::end(&remains::contained(&containers)?, END)?;
         // Shims outlive containerd, so they are looked for by their mark.
         stop(&state, &[Component::Containerd])?;
     }
@@ -42,8 +46,8 @@ pub(in crate::commands) fn run(place: &Place) -> anyhow::Result<Outcome> {
     identity::end(&identity::marked(layout.folder())?, END)?;
     if state.node {
         // Again, for what a shim has started in the meantime.
-        identity::end(&remains::contained()?, END)?;
-        remains::remove_groups()?;
+        identity::end(&remains::contained(&containers)?, END)?;
+        remains::remove_groups(&containers)?;
         remains::unmount(&layout)?;
         remains::remove_traces(&layout)?;
         network::remove(&layout, Some(&state))?;
@@ -59,7 +63,7 @@ fn stop(state: &State, components: &[Component]) -> anyhow::Result<()> {
 }
 
 /// Lets the kubelet take the pods down, so that the plugins of their network remove their rules.
-fn end_pods(layout: &Layout, state: &State) -> anyhow::Result<()> {
+fn end_pods(layout: &Layout, state: &State, containers: &BTreeSet<String>) -> anyhow::Result<()> {
     let needed = [Component::Etcd, Component::ApiServer, Component::Containerd, Component::Kubelet];
     if needed.iter().any(|component| state.process(*component).is_none()) {
         return Ok(());
@@ -71,7 +75,7 @@ fn end_pods(layout: &Layout, state: &State) -> anyhow::Result<()> {
         return Ok(());
     }
     // A pod that does not listen to SIGTERM would take its own patience.
-    for process in remains::contained()? {
+    for process in remains::contained(containers)? {
         process.signal(Signal::KILL)?;
     }
     let stopwatch = Stopwatch::start();

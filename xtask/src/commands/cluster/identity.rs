@@ -41,6 +41,12 @@ impl Identity {
         Self::of(self.pid) == Some(self)
     }
 
+    /// Returns the file name of its program.
+    pub(super) fn program(self) -> Option<String> {
+        let path = fs::read_link(format!("/proc/{}/exe", self.pid)).ok()?;
+        Some(path.file_name()?.to_str()?.to_owned())
+    }
+
     /// Returns its resident memory in bytes.
     pub(super) fn memory_bytes(self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
@@ -167,6 +173,7 @@ mod tests {
                 found = marked(folder.path()).unwrap();
             }
             assert_eq!(found, [Identity::of(child.id()).unwrap()]);
+            assert!(found[0].program().is_some_and(|name| !name.is_empty()));
             found[0].signal(Signal::KILL).unwrap();
             assert!(!child.wait().unwrap().success());
             assert!(!found[0].is_alive());

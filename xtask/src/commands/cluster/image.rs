@@ -11,7 +11,7 @@ use super::node::PAUSE_IMAGE;
 use crate::process;
 
 /// The namespace of containerd in which Kubernetes looks.
-const NAMESPACE: &str = "k8s.io";
+pub(super) const NAMESPACE: &str = "k8s.io";
 
 /// Puts the images of OCI archives into containerd and returns their names.
 pub(super) fn load(layout: &Layout, archives: &[PathBuf]) -> anyhow::Result<Vec<String>> {

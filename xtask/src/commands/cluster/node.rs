@@ -18,8 +18,6 @@ pub(super) const PODS: &str = "10.244.0.0/24";
 pub(super) const DNS_SERVICE: &str = "10.96.0.10";
 /// The name of the network of pods; its rules and remains have it.
 pub(super) const NETWORK: &str = "bowline-cluster";
-/// The cgroup under which every container is.
-pub(super) const CGROUP: &str = "bowline-cluster";
 /// The image that holds the namespaces of a pod.
 pub(super) const PAUSE_IMAGE: &str = "localhost/bowline-cluster/pause:1";
 
@@ -137,8 +135,7 @@ fn kubelet(layout: &Layout, state: &State) -> serde_json::Value {
         "resolvConf": layout.text("configuration/resolv.conf"),
         "podLogsDir": layout.text("pods"),
         "volumePluginDir": layout.text("volume-plugins"),
-        // It shares the machine: all containers are under one cgroup, nothing is reserved, and a full disk of others evicts no pod.
-        "cgroupRoot": format!("/{CGROUP}"),
+        // It shares the machine: nothing is reserved, and a disk that others have filled evicts no pod.
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": false,
         "enforceNodeAllocatable": [],
@@ -188,7 +185,7 @@ mod tests {
             [kubelet(&layout, &state).to_string(), proxy(&layout, &state).to_string(), network(&layout).to_string()];
         for value in content.iter().flat_map(|content| content.split('"')) {
             let path = value.strip_prefix("unix://").unwrap_or(value);
-            assert!(!path.starts_with('/') || path.starts_with("/state/") || path == "/bowline-cluster", "{value}");
+            assert!(!path.starts_with('/') || path.starts_with("/state/"), "{value}");
         }
         let containerd = containerd(&layout, CNI_FOLDERS[0]);
         for value in containerd.split('"').filter(|value| value.starts_with('/')) {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::identity::Identity;
+use super::image;
 use super::layout::{self, Layout};
-use super::node::{CGROUP, NETWORK};
+use super::node::NETWORK;
 use crate::process;
 use crate::stopwatch::Stopwatch;
 
@@ -21,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const CNI_RESULTS: &str = "/var/lib/cni/results";
 /// Where the kubelet puts links to the logs of containers, whatever else it is told.
 const LOG_LINKS: &str = "/var/log/containers";
+/// Where containerd has a folder for every container that runs.
+const BUNDLES: &str = "containerd/run/io.containerd.runtime.v2.task/k8s.io";
 /// Where shims listen; each tells its socket in the state folder.
 const SHIM_SOCKETS: &str = "/run/containerd/s/";
 /// Where a kubelet listens for plugins of devices, whatever its folder is.
@@ -30,10 +34,18 @@ const KUBELET_CHECKPOINT: &str = "/var/lib/kubelet/device-plugins/kubelet_intern
 const FOLDERS: [&str; 5] =
     [LOG_LINKS, CNI_RESULTS, "/var/lib/cni", "/var/lib/kubelet/device-plugins", "/var/lib/kubelet"];
 
-/// Returns the processes of all containers of the node.
-pub(super) fn contained() -> anyhow::Result<Vec<Identity>> {
+/// Returns the ids of the containers that containerd has a folder for, also after it has crashed. They are 64 random digits, so they
+/// name the containers of this cluster and no other.
+pub(super) fn containers(layout: &Layout) -> anyhow::Result<BTreeSet<String>> {
+    let names = list(&layout.path(BUNDLES))?;
+    let names = names.iter().filter_map(|path| path.file_name()?.to_str());
+    Ok(names.filter(|name| is_id(name)).map(str::to_owned).collect())
+}
+
+/// Returns the processes of containers.
+pub(super) fn contained(containers: &BTreeSet<String>) -> anyhow::Result<Vec<Identity>> {
     let mut found = Vec::new();
-    for group in groups()? {
+    for group in groups(containers)? {
         let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
         found.extend(text.lines().filter_map(|line| Identity::of(line.trim().parse().ok()?)));
     }
@@ -42,22 +54,40 @@ pub(super) fn contained() -> anyhow::Result<Vec<Identity>> {
     Ok(found)
 }
 
-/// Removes the cgroups of the node, which have no process any more.
-pub(super) fn remove_groups() -> anyhow::Result<()> {
+fn is_id(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Removes the cgroups of containers, which have no process any more.
+pub(super) fn remove_groups(containers: &BTreeSet<String>) -> anyhow::Result<()> {
     // A process that was killed is counted in its group for a moment longer.
     let stopwatch = Stopwatch::start();
-    while let Err(error) = try_remove_groups() {
+    while let Err(error) = try_remove_groups(containers) {
         anyhow::ensure!(stopwatch.elapsed() < GROUPS_GO, error);
         thread::sleep(LOOK);
     }
     Ok(())
 }
 
-fn try_remove_groups() -> anyhow::Result<()> {
-    for group in groups()? {
+fn try_remove_groups(containers: &BTreeSet<String>) -> anyhow::Result<()> {
+    for group in groups(containers)? {
         // One hierarchy may have two names.
         absent_is_fine(fs::remove_dir(&group))
             .with_context(|| format!("removing the control group {}", group.display()))?;
+    }
+    for parent in parents()? {
+        // As long as it has groups of another containerd it is busy, and stays.
+        match fs::remove_dir(&parent) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                return Err(error).with_context(|| format!("removing the control group {}", parent.display()));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -123,7 +153,7 @@ pub(super) fn remove_traces(layout: &Layout) -> anyhow::Result<()> {
             remove_file(&path)?;
         }
     }
-    for bundle in list(&layout.path("containerd/run/io.containerd.runtime.v2.task/k8s.io"))? {
+    for bundle in list(&layout.path(BUNDLES))? {
         let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
         if let Some(socket) = address.trim().strip_prefix("unix://").filter(|path| path.starts_with(SHIM_SOCKETS)) {
             remove_file(Path::new(socket))?;
@@ -176,15 +206,21 @@ fn unescape(text: &str) -> String {
         .fold(text.to_owned(), |text, (code, character)| text.replace(code, character))
 }
 
-/// Returns the cgroups of the node in every hierarchy, the deepest first.
-fn groups() -> anyhow::Result<Vec<PathBuf>> {
+/// Returns the cgroups of containers in every hierarchy, the deepest first.
+fn groups(containers: &BTreeSet<String>) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    // Version 2 has one hierarchy, version 1 one per folder.
-    let roots = [vec![PathBuf::from(CGROUPS)], list(Path::new(CGROUPS))?].concat();
-    for root in roots {
-        descend(&root.join(CGROUP), &mut found)?;
+    for parent in parents()? {
+        for container in containers {
+            descend(&parent.join(container), &mut found)?;
+        }
     }
     Ok(found)
+}
+
+/// Returns the cgroup of containerd's namespace in every hierarchy: version 2 has one, version 1 one per folder.
+fn parents() -> anyhow::Result<Vec<PathBuf>> {
+    let roots = [vec![PathBuf::from(CGROUPS)], list(Path::new(CGROUPS))?].concat();
+    Ok(roots.iter().map(|root| root.join(image::NAMESPACE)).collect())
 }
 
 fn descend(group: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -240,6 +276,18 @@ mod tests {
         fs::remove_file(layout.path("notes.txt")).unwrap();
         remove_folder(&layout).unwrap();
         assert!(!layout.folder().exists());
+    }
+
+    #[test]
+    fn containers_are_known_by_their_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        assert!(containers(&layout).unwrap().is_empty());
+        let id = "0a".repeat(32);
+        for name in [id.as_str(), "..data", "k8s"] {
+            fs::create_dir_all(layout.path(BUNDLES).join(name)).unwrap();
+        }
+        assert_eq!(containers(&layout).unwrap(), BTreeSet::from([id]));
     }
 
     #[test]

@@ -108,6 +108,18 @@ impl State {
         self.processes.push(Process { component, identity });
     }
 
+    /// Takes note of components that run although the file does not say so: a command may have ended between a start and its note.
+    pub(super) fn adopt(&mut self, layout: &Layout) -> anyhow::Result<()> {
+        for identity in identity::marked(layout.folder())? {
+            let program = identity.program();
+            let component = Component::of(self.node).into_iter().find(|it| program.as_deref() == Some(it.name()));
+            if let Some(component) = component.filter(|component| self.process(*component).is_none()) {
+                self.started(component, identity);
+            }
+        }
+        Ok(())
+    }
+
     fn parse(text: &str, boot: &str) -> anyhow::Result<Self> {
         let mut state: Self = serde_json::from_str(text)?;
         anyhow::ensure!(

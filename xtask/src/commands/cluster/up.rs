@@ -43,6 +43,7 @@ pub(in crate::commands) fn run(workspace: &Workspace, options: &Options) -> anyh
         Some(state) => state,
         None => State::new(options.node)?,
     };
+    state.adopt(&layout)?;
     anyhow::ensure!(
         state.node || !options.node,
         "the cluster in {} was made without a node, and its API server is on loopback\nhint: `cargo xtask cluster down` first",
