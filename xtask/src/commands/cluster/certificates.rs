@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn certificates_are_made_once_and_kubeconfigs_need_no_other_file() {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        let layout = Layout::new(folder.path().join("cluster")).create().unwrap();
         make(&layout, "https://127.0.0.1:6443").unwrap();
         let read = |name: &str| fs::read_to_string(layout.path(name)).unwrap();
         let content: serde_json::Value = serde_json::from_str(&read("kubeconfig")).unwrap();

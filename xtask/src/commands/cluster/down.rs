@@ -81,7 +81,8 @@ fn end_pods(layout: &Layout, state: &State, containers: &BTreeSet<String>) -> an
     let stopwatch = Stopwatch::start();
     while stopwatch.elapsed() < PODS {
         let tasks = process::output(image::ctr(layout).args(["tasks", "list", "--quiet"]))?;
-        if tasks.trim().is_empty() {
+        // The network of a pod is taken down after its processes.
+        if tasks.trim().is_empty() && remains::networks()?.is_empty() {
             return Ok(());
         }
         thread::sleep(LOOK);

@@ -41,33 +41,34 @@ impl Layout {
         Self { folder }
     }
 
-    /// Makes the folder, readable by its owner only.
+    /// Returns the layout of a folder in which a cluster may be made. Nothing is made yet.
     ///
     /// # Errors
     ///
     /// Fails where it holds something that is no cluster, and where its path does not fit into the configuration of the components.
-    pub(super) fn create(folder: PathBuf) -> anyhow::Result<Self> {
+    pub(super) fn check(folder: PathBuf) -> anyhow::Result<Self> {
         check_path(&folder)?;
-        let layout = Self::new(folder);
-        if layout.folder.is_dir() {
-            let entries =
-                fs::read_dir(&layout.folder).with_context(|| format!("reading {}", layout.folder.display()))?;
-            for entry in entries {
+        if folder.is_dir() {
+            for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
                 let name = entry?.file_name();
                 let known = name == "lock" || is_part(&name) || ENTRIES.iter().any(|entry| name == *entry);
                 anyhow::ensure!(
                     known,
                     "{} is no state folder of a cluster: it holds `{}`\nhint: give an empty folder with `--dir`",
-                    layout.folder.display(),
+                    folder.display(),
                     name.to_string_lossy()
                 );
             }
         }
+        Ok(Self::new(folder))
+    }
+
+    /// Makes the folder, readable by its owner only.
+    pub(super) fn create(&self) -> anyhow::Result<Self> {
         for folder in ["", "pki", "etcd", "logs", "configuration", "kubeconfigs", "volume-plugins"] {
-            make(&layout.folder.join(folder))?;
+            self.make(folder)?;
         }
-        let folder =
-            fs::canonicalize(&layout.folder).with_context(|| format!("finding {}", layout.folder.display()))?;
+        let folder = fs::canonicalize(&self.folder).with_context(|| format!("finding {}", self.folder.display()))?;
         check_path(&folder)?;
         Ok(Self::new(folder))
     }
@@ -183,17 +184,17 @@ mod tests {
     fn a_folder_with_something_else_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("cluster");
-        Layout::create(place.clone()).unwrap();
-        Layout::create(place.clone()).unwrap();
+        Layout::check(place.clone()).unwrap().create().unwrap();
+        Layout::check(place.clone()).unwrap().create().unwrap();
         fs::write(place.join("thesis.txt"), "").unwrap();
-        let error = Layout::create(place).unwrap_err().to_string();
+        let error = Layout::check(place).unwrap_err().to_string();
         assert!(error.contains("thesis.txt"), "{error}");
     }
 
     #[test]
     fn files_are_for_their_owner_only() {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        let layout = Layout::new(folder.path().join("cluster")).create().unwrap();
         layout.write("kubeconfig", "one").unwrap();
         layout.write("kubeconfig", "two").unwrap();
         assert_eq!(fs::read_to_string(layout.kubeconfig()).unwrap(), "two");

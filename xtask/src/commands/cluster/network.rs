@@ -34,29 +34,27 @@ struct Route {
     dev: Option<String>,
 }
 
-/// Makes the bridge of the pods and lets the machine forward packets.
+/// Checks that the bridge of the pods is this cluster's or can be made.
 ///
 /// # Errors
 ///
-/// Fails where the bridge is another cluster's, where something else has the addresses, or another kube-proxy its table.
+/// Fails where the bridge is another cluster's, where something else has the addresses, or where another kubelet or kube-proxy works.
+pub(super) fn check(layout: &Layout) -> anyhow::Result<()> {
+    if is_made(layout)? {
+        return Ok(());
+    }
+    check_free(&routes()?)?;
+    check_proxy(&process::output(nft().args(["list", "tables"]))?)?;
+    check_kubelet()
+}
+
+/// Makes the bridge of the pods and lets the machine forward packets.
 pub(super) fn make(layout: &Layout, state: &mut State) -> anyhow::Result<()> {
-    let owner = layout.folder().display().to_string();
-    match bridge()? {
-        Some(link) if link.ifalias.as_deref() == Some(&owner) => {}
-        Some(link) => anyhow::bail!(
-            "the bridge {BRIDGE} belongs to {}\nhint: one cluster with a node per machine; take that one down with \
-             `cargo xtask cluster down --dir DIR`",
-            link.ifalias.map_or_else(|| "somebody else".to_owned(), |folder| format!("the cluster in {folder}"))
-        ),
-        None => {
-            check_free(&routes()?)?;
-            check_proxy(&process::output(nft().args(["list", "tables"]))?)?;
-            check_kubelet()?;
-            ip(&["link", "add", "name", BRIDGE, "type", "bridge"])
-                .context("making the bridge of the pods\nhint: the kernel must have bridges, and root CAP_NET_ADMIN")?;
-            ip(&["link", "set", "dev", BRIDGE, "alias", &owner])?;
-            ip(&["address", "add", &format!("{ADDRESS}/24"), "dev", BRIDGE])?;
-        }
+    if !is_made(layout)? {
+        ip(&["link", "add", "name", BRIDGE, "type", "bridge"])
+            .context("making the bridge of the pods\nhint: the kernel must have bridges")?;
+        ip(&["link", "set", "dev", BRIDGE, "alias", &layout.folder().display().to_string()])?;
+        ip(&["address", "add", &format!("{ADDRESS}/24"), "dev", BRIDGE])?;
     }
     ip(&["link", "set", "dev", BRIDGE, "up"])?;
     let forwards = fs::read_to_string(FORWARD).with_context(|| format!("reading {FORWARD}"))?.trim() == "1";
@@ -71,8 +69,7 @@ pub(super) fn make(layout: &Layout, state: &mut State) -> anyhow::Result<()> {
 
 /// Removes the bridge and the rules that the node left.
 pub(super) fn remove(layout: &Layout, state: Option<&State>) -> anyhow::Result<()> {
-    let owner = layout.folder().display().to_string();
-    if bridge()?.is_none_or(|link| link.ifalias.as_deref() != Some(&owner)) {
+    if bridge()?.is_none_or(|link| link.ifalias.as_deref() != layout.folder().to_str()) {
         return Ok(());
     }
     let tables = process::output(nft().args(["list", "tables"]))?;
@@ -89,6 +86,18 @@ pub(super) fn remove(layout: &Layout, state: Option<&State>) -> anyhow::Result<(
     }
     // Last: as long as it is there, a command that was cut off finds that something is left to do.
     ip(&["link", "delete", "dev", BRIDGE])
+}
+
+/// Returns whether the bridge is there, as this cluster's.
+fn is_made(layout: &Layout) -> anyhow::Result<bool> {
+    let Some(link) = bridge()? else { return Ok(false) };
+    anyhow::ensure!(
+        link.ifalias.as_deref() == layout.folder().to_str(),
+        "the bridge {BRIDGE} belongs to {}\nhint: one cluster with a node per machine; take that one down with \
+         `cargo xtask cluster down --dir DIR`",
+        link.ifalias.map_or_else(|| "somebody else".to_owned(), |folder| format!("the cluster in {folder}"))
+    );
+    Ok(true)
 }
 
 fn bridge() -> anyhow::Result<Option<Link>> {

@@ -136,17 +136,21 @@ pub(super) fn remove_folder(layout: &Layout) -> anyhow::Result<()> {
     }
 }
 
+/// Returns the results that the plugins of the pod network keep, one for each pod whose network is there.
+pub(super) fn networks() -> anyhow::Result<Vec<PathBuf>> {
+    let mut results = list(Path::new(CNI_RESULTS))?;
+    results.retain(|path| loopback_result(path).is_some());
+    Ok(results)
+}
+
 /// Removes what the node left outside of its state folder.
 pub(super) fn remove_traces(layout: &Layout) -> anyhow::Result<()> {
-    for path in list(Path::new(CNI_RESULTS))? {
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&format!("{NETWORK}-")))
-        {
-            remove_file(&path)?;
-            // The result of the loopback plugin for the same pod, which does not have the name of the network.
-            if let Some(loopback) = loopback_result(&path) {
-                remove_file(&loopback)?;
-            }
+    for path in networks()? {
+        // The loopback plugin's result for the same pod does not have the name of the network.
+        if let Some(loopback) = loopback_result(&path) {
+            remove_file(&loopback)?;
         }
+        remove_file(&path)?;
     }
     for path in list(Path::new(LOG_LINKS))? {
         if fs::read_link(&path).is_ok_and(|target| target.starts_with(layout.folder())) {
@@ -266,7 +270,7 @@ mod tests {
     #[test]
     fn the_folder_goes_and_what_somebody_put_into_it_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        let layout = Layout::new(folder.path().join("cluster")).create().unwrap();
         for name in ["cluster.json", "lock", "kubeconfig.part", "etcd/data"] {
             fs::write(layout.path(name), "").unwrap();
         }
@@ -281,7 +285,7 @@ mod tests {
     #[test]
     fn containers_are_known_by_their_folders() {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        let layout = Layout::new(folder.path().join("cluster")).create().unwrap();
         assert!(containers(&layout).unwrap().is_empty());
         let id = "0a".repeat(32);
         for name in [id.as_str(), "..data", "k8s"] {

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        let layout = Layout::new(folder.path().join("cluster")).create().unwrap();
         assert_eq!(State::read(&layout).unwrap(), None);
         let state = state().unwrap();
         state.write(&layout).unwrap();
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn one_command_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::create(folder.path().join("cluster")).unwrap();
+        let layout = Layout::new(folder.path().join("cluster")).create().unwrap();
         let lock = Lock::take(&layout).unwrap();
         assert!(Lock::take(&layout).unwrap_err().to_string().contains("another command"));
         drop(lock);

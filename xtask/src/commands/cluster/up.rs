@@ -37,26 +37,32 @@ pub(in crate::commands) fn run(workspace: &Workspace, options: &Options) -> anyh
         cfg!(target_os = "linux"),
         "a cluster from packages runs on Linux only\nhint: set KUBECONFIG to use another"
     );
-    let layout = Layout::create(options.place.folder()?)?;
-    let _lock = Lock::take(&layout)?;
-    let mut state = match State::read(&layout)? {
-        Some(state) => state,
-        None => State::new(options.node)?,
-    };
-    state.adopt(&layout)?;
+    let layout = Layout::check(options.place.folder()?)?;
+    let known = State::read(&layout)?;
     anyhow::ensure!(
-        state.node || !options.node,
+        !options.node || known.as_ref().is_none_or(|state| state.node),
         "the cluster in {} was made without a node, and its API server is on loopback\nhint: `cargo xtask cluster down` first",
         layout.folder().display()
     );
-    anyhow::ensure!(state.node || options.images.is_empty(), "images need a node\nhint: add `--node`");
+    let node = options.node || known.is_some_and(|state| state.node);
+    anyhow::ensure!(node || options.images.is_empty(), "images need a node\nhint: add `--node`");
     let images = archives(&options.images)?;
-    if state.node {
+    // Whatever is in the way is said before anything is made.
+    if node {
         rights::check()?;
         packages::install()?;
+        network::check(&layout)?;
     }
-    let programs = Programs::build(workspace, state.node)?;
+    let programs = Programs::build(workspace, node)?;
+
     let stopwatch = Stopwatch::start();
+    let layout = layout.create()?;
+    let _lock = Lock::take(&layout)?;
+    let mut state = match State::read(&layout)? {
+        Some(state) => state,
+        None => State::new(node)?,
+    };
+    state.adopt(&layout)?;
     // From here on something is there to be taken down.
     state.write(&layout)?;
     link(&programs.kubectl, &layout.kubectl())?;
