@@ -13,6 +13,8 @@ use super::state::State;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How much of an answer is read; its first line is what counts.
 const ANSWER_BYTES_MAX: u64 = 4096;
+/// How much of a reason is kept.
+const REASON_CHARS_MAX: usize = 300;
 
 /// Returns how a component is; `Err` with what it says, or with why it says nothing.
 pub(super) fn check(component: Component, layout: &Layout, state: &State) -> Result<(), String> {
@@ -56,8 +58,16 @@ fn quiet(command: &mut Command) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&output.stderr);
-    Err(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no answer").to_owned())
+    Err(reason(&String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Returns what people need of an error: the checks that failed, where the API server lists all of them, else its last line.
+fn reason(errors: &str) -> String {
+    let checks = errors.split("\\n").filter_map(|check| check.strip_prefix("[-]"));
+    let failed = checks.map(|check| check.split(' ').next().unwrap_or(check)).collect::<Vec<_>>().join(", ");
+    let last = || errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no answer");
+    let text = if failed.is_empty() { last().to_owned() } else { format!("not yet: {failed}") };
+    text.chars().take(REASON_CHARS_MAX).collect()
 }
 
 fn http(port: u16, path: &str) -> Result<(), String> {
@@ -110,6 +120,18 @@ mod tests {
         check(b"HTTP/1.0 503 Service Unavailable\r\n", Some(503));
         check(b"SSH-2.0\r\n", None);
         check(b"", None);
+    }
+
+    #[test]
+    fn reasons_are_short() {
+        let check = |errors: &str, expected: &str| assert_eq!(reason(errors), expected, "{errors}");
+        check(
+            r#"Error from server: an error on the server ("[+]ping ok\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\n[-]etcd failed\n[+]shutdown ok")"#,
+            "not yet: poststarthook/rbac/bootstrap-roles, etcd",
+        );
+        check("warning\nThe connection was refused\n\n", "The connection was refused");
+        check("", "no answer");
+        assert_eq!(reason(&"a".repeat(1000)).len(), REASON_CHARS_MAX);
     }
 
     #[test]
