@@ -20,7 +20,7 @@ const PODS: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Stops a cluster and removes everything that it left; works as well after a crash, and again after one of its own.
-pub(in crate::commands) fn run(place: &Place) -> anyhow::Result<Outcome> {
+pub(super) fn run(place: &Place) -> anyhow::Result<Outcome> {
     let stopwatch = Stopwatch::start();
     let layout = Layout::new(place.folder()?);
     let state = if layout.folder().is_dir() { State::read(&layout)? } else { None };

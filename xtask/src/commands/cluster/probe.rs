@@ -96,12 +96,13 @@ fn status(answer: &[u8]) -> Option<u16> {
     std::str::from_utf8(line).ok()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()
 }
 
-/// Returns the last lines of a log, for people.
+/// Returns the last lines of a log, each with its beginning, for people.
 pub(super) fn tail(log: &Path) -> String {
     const LINES: usize = 12;
+    const LINE_CHARS_MAX: usize = 240;
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<String> = text.lines().map(|line| line.chars().take(LINE_CHARS_MAX).collect()).collect();
     lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
 }
 

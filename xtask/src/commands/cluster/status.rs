@@ -56,7 +56,7 @@ enum Health {
 }
 
 /// Says how the cluster is; fails where there is none, and where something is not well.
-pub(in crate::commands) fn run(options: &Options) -> anyhow::Result<Outcome> {
+pub(super) fn run(options: &Options) -> anyhow::Result<Outcome> {
     let layout = Layout::new(options.place.folder()?);
     let Some(mut state) = State::read(&layout)? else {
         anyhow::bail!("there is no cluster in {}\nhint: `cargo xtask cluster up`", layout.folder().display());

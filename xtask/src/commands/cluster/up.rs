@@ -23,16 +23,16 @@ const DNS: &str = include_str!("dns.yaml");
 pub(in crate::commands) struct Options {
     /// Also a node: containerd, kubelet, kube-proxy and DNS, on a bridge of their own. Needs root; one per machine.
     #[arg(long)]
-    pub(in crate::commands) node: bool,
+    node: bool,
     /// An OCI archive whose image pods can use, with `imagePullPolicy: Never`. Needs a node. Repeatable.
     #[arg(long = "image", value_name = "FILE.tar")]
-    pub(in crate::commands) images: Vec<PathBuf>,
+    images: Vec<PathBuf>,
     #[command(flatten)]
-    pub(in crate::commands) place: Place,
+    place: Place,
 }
 
 /// Starts what does not run yet, and loads images.
-pub(in crate::commands) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
+pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
     anyhow::ensure!(
         cfg!(target_os = "linux"),
         "a cluster from packages runs on Linux only\nhint: set KUBECONFIG to use another"
