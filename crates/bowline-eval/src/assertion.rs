@@ -1,26 +1,35 @@
+mod expected;
+mod known;
+mod read;
+
+use std::sync::Arc;
+
 use bowline_prompt::Span;
 use serde_json::{Map, Value};
 
-/// An entry of `assert`: one assertion, or a set of them.
+pub(crate) use expected::{CellError, read_expected};
+pub(crate) use read::{read_assertions, read_file_value, read_text_or_file};
+
+/// An entry of `assert`: one assertion, or a set of them; cases share those that are equal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AssertionNode {
     /// One assertion.
-    One(Box<Assertion>),
+    One(Arc<Assertion>),
     /// `assert-set`.
-    Set(AssertionSet),
+    Set(Arc<AssertionSet>),
 }
 
 /// An `assert-set`: passes where the weighted mean of its members reaches the threshold, or all pass where there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AssertionSet {
     /// The members.
-    pub members: Vec<Assertion>,
+    pub members: Vec<Arc<Assertion>>,
     /// The least weighted mean, 0 to 1.
     pub threshold: Option<f64>,
     /// Its weight among the assertions of the case.
     pub weight: f64,
     /// The metric that its score counts for.
-    pub metric: Option<String>,
+    pub metric: Option<Arc<str>>,
 }
 
 /// One assertion as the file has it; texts in `value` are templates over the variables of the case.
@@ -37,16 +46,16 @@ pub struct Assertion {
     /// Its weight in the score of the case. 0 takes it out of score and verdict. Default: 1.
     pub weight: f64,
     /// The metric that its score counts for.
-    pub metric: Option<String>,
+    pub metric: Option<Arc<str>>,
     /// The judge: an alias of the project or an id in promptfoo's words. Default: that of the suite.
-    pub provider: Option<String>,
+    pub provider: Option<Arc<str>>,
     /// A prompt of the judge, in place of the default.
-    pub rubric_prompt: Option<Value>,
+    pub rubric_prompt: Option<Arc<Value>>,
     /// Other options of this kind of assertion.
-    pub config: Map<String, Value>,
-    /// The file that it stands in, and where.
-    pub file: String,
-    /// Where in that file.
+    pub config: Arc<Map<String, Value>>,
+    /// The file that it stands in.
+    pub file: Arc<str>,
+    /// Where in that file; `None` in a dataset, whose rows share equal assertions.
     pub span: Option<Span>,
 }
 

@@ -7,9 +7,13 @@
 //! Nothing here does IO.
 
 mod assertion;
+pub mod conformance;
 mod subject;
 mod suite;
+pub mod template;
+mod vars;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
 pub use subject::{Answer, Ask, AskMessage, Grade, Score, Subject, ToolCall};
-pub use suite::{Case, Dataset, Model, Prompt, Suite, Thresholds};
+pub use suite::{Case, Dataset, Model, Only, Prompt, RunOptions, Suite, Thresholds};
+pub use vars::Vars;

@@ -1,9 +1,37 @@
-use std::collections::BTreeMap;
+mod cases;
+mod context;
+mod dataset;
+mod draft;
+mod entries;
+mod expand;
+pub(crate) mod files;
+mod json;
+mod models;
+mod pool;
+mod prompts;
+mod read;
+pub(crate) mod refuse;
+mod resolve;
+mod rows;
+mod table;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bowline_prompt::Diagnostics;
 use bowline_types::{Digest, PromptName};
 use serde_json::{Map, Value};
 
-use crate::assertion::AssertionNode;
+pub(crate) use context::{Context, check_template};
+pub(crate) use models::judge;
+
+use crate::assertion::{AssertionNode, Kind};
+use crate::vars::Vars;
+
+/// How often one case may be called.
+const REPEAT_MAX: u32 = 1000;
 
 /// A suite, read and checked: `evals/NAME.yaml`, in promptfoo's format.
 ///
@@ -22,10 +50,31 @@ pub struct Suite {
     pub cases: Vec<Case>,
     /// What the whole suite must reach.
     pub thresholds: Thresholds,
+    /// How it asks to be run; the command line goes before.
+    pub run: RunOptions,
+    /// Free labels of the suite.
+    pub tags: BTreeMap<String, String>,
     /// Of the file and of everything it refers to, in their raw bytes.
     pub digest: Digest,
     /// The files of cases and variables it refers to, by path.
     pub datasets: Vec<Dataset>,
+    /// What is odd in it and no error, such as a key that is not used.
+    pub warnings: Diagnostics,
+}
+
+/// How a suite asks to be run: `evaluateOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// The most calls at once. Default: the runner's own.
+    pub concurrency_max: Option<u32>,
+    /// The pause between two calls, in milliseconds. 0 is none.
+    pub delay_ms: u64,
+    /// How long one call may take, in milliseconds. Default: the gateway's own.
+    pub timeout_ms: Option<u64>,
+    /// How long the whole run may take, in milliseconds. Default: no bound.
+    pub time_ms_max: Option<u64>,
+    /// Whether earlier answers may be taken from the cache. Default: as the command line says.
+    pub cache: Option<bool>,
 }
 
 /// A file that a suite refers to.
@@ -60,29 +109,46 @@ pub struct Model {
     pub label: String,
     /// Parameters of the call, such as `temperature`.
     pub config: Map<String, Value>,
+    /// Which prompts of the suite are tested on it, by their place in the list; `None` is all.
+    pub prompts: Option<Vec<usize>>,
+    /// The pause after each call, in milliseconds. 0 is none.
+    pub delay_ms: u64,
 }
 
 /// One case: variables, and what the answer to them must be.
+///
+/// A suite may have 100,000 of them: what cases have in common they share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// Stable while description, variables and position among equals stay: what results are matched by across runs and versions.
     pub id: String,
     /// What reports call it.
     pub description: Option<String>,
-    /// The variables.
-    pub vars: Map<String, Value>,
+    /// The variables; those that refer to others have them worked in.
+    pub vars: Vars,
     /// What must hold.
-    pub assertions: Vec<AssertionNode>,
+    pub assertions: Arc<[AssertionNode]>,
     /// The least weighted mean of scores with which the case passes; `None` where every assertion must pass.
     pub threshold: Option<f64>,
     /// Whether the gate fails when this case does (`metadata.must_pass: true`).
     pub must_pass: bool,
     /// Free labels, which `--filter` sees.
-    pub metadata: Map<String, Value>,
+    pub metadata: Arc<Map<String, Value>>,
     /// How often it is called; 1 or more. Repeats are one cluster to the statistics.
     pub repeat: u32,
     /// Text before and after the rendered prompt, and other `options` of the case.
-    pub options: Map<String, Value>,
+    pub options: Arc<Map<String, Value>>,
+    /// What it is called with, where that is not every prompt and model of the suite.
+    pub only: Option<Arc<Only>>,
+}
+
+/// Which prompts and models of the suite a case is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Prompts by their place in the suite; `None` is all.
+    pub prompts: Option<Vec<usize>>,
+    /// Models by their place in the suite; `None` is all.
+    pub models: Option<Vec<usize>>,
 }
 
 /// What a suite as a whole must reach, under `bowline:` of its file.
@@ -96,4 +162,49 @@ pub struct Thresholds {
     pub cost_usd_mean_max: Option<f64>,
     /// The highest 95th percentile of latency, in milliseconds.
     pub latency_ms_p95_max: Option<f64>,
+}
+
+// === impl Case ===
+
+impl Case {
+    /// Returns whether it is called with the prompt at place `prompt` of the suite on the model at place `model`.
+    ///
+    /// A prompt of the project brings its own model: `model` is `None` then.
+    #[must_use]
+    pub fn takes(&self, prompt: usize, model: Option<usize>) -> bool {
+        self.only.as_ref().is_none_or(|only| {
+            let prompts = only.prompts.as_ref().is_none_or(|prompts| prompts.contains(&prompt));
+            let models = only.models.as_ref();
+            prompts && model.is_none_or(|model| models.is_none_or(|models| models.contains(&model)))
+        })
+    }
+
+    /// Returns the text before and after the rendered prompt; empty where there is none.
+    #[must_use]
+    pub fn around(&self) -> (&str, &str) {
+        let text = |key| self.options.get(key).and_then(Value::as_str).unwrap_or_default();
+        (text("prefix"), text("suffix"))
+    }
+
+    /// Returns who judges assertions of `kind` that name nobody themselves, and the parameters of those calls.
+    ///
+    /// That is `options.provider` of the case: one for all, or one for `text` and one for `embedding`.
+    #[must_use]
+    pub fn judge(&self, kind: Kind) -> Option<(&str, Option<&Value>)> {
+        let provider = self.options.get("provider")?;
+        let judge = if provider.get("id").is_some() {
+            provider
+        } else {
+            provider.get(if kind == Kind::Similar { "embedding" } else { "text" })?
+        };
+        let id = judge.get("id").and_then(Value::as_str)?;
+        let is_filled = |config: &&Value| config.as_object().is_some_and(|config| !config.is_empty());
+        Some((id, judge.get("config").filter(is_filled)))
+    }
+
+    /// Returns the options that are none of the suite's own, but parameters of the call.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let own = |name: &str| draft::OPTIONS.contains(&name);
+        self.options.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| !own(name))
+    }
 }

@@ -42,24 +42,15 @@ fn json(status: StatusCode, headers: HeaderMap, value: &Value) -> Response<Body>
     build(status, headers, "application/json", Body::Whole(Some(value.to_string().into())))
 }
 
-fn text(text: &'static str) -> Response<Body> {
-    build(
-        StatusCode::OK,
-        HeaderMap::new(),
-        "text/plain; charset=utf-8",
-        Body::Whole(Some(Bytes::from_static(text.as_bytes()))),
-    )
+fn text(text: impl Into<Bytes>) -> Response<Body> {
+    build(StatusCode::OK, HeaderMap::new(), "text/plain; charset=utf-8", Body::Whole(Some(text.into())))
 }
 
-/// Ready once a snapshot is served from, however old: static stability is the point.
 fn ready(gateway: &Shared) -> Result<Response<Body>, Refusal> {
-    if gateway.live_full().age.epoch == 0 {
-        return Err(Refusal::new(
-            ErrorKind::Unavailable,
-            "no snapshot has come yet\nhint: is the control role running?",
-        ));
+    if let Some(reason) = gateway.unready() {
+        return Err(Refusal::new(ErrorKind::Unavailable, reason));
     }
-    Ok(text("ready\n"))
+    Ok(text(format!("ready\nsnapshot {} confirmed {} s ago\n", gateway.live_full().age.epoch, gateway.age().as_secs())))
 }
 
 fn unknown(method: &Method, path: &str) -> Refusal {

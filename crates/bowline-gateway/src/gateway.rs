@@ -1,12 +1,13 @@
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bowline_registry::Snapshot;
 use bowline_telemetry::{Metrics, OtlpHandle};
-use bowline_types::{Clock, InstanceId, TokenSecret};
+use bowline_types::{Clock, InstanceId, RolloutId, TokenSecret};
 use http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -61,6 +62,15 @@ pub struct Handle {
     shared: Arc<Shared>,
 }
 
+/// What the control role says while nothing changes. Both are uptimes of the gateway's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// When it was true that the snapshot is the present one.
+    pub confirmed: Duration,
+    /// Until when the candidates of rollouts may be served.
+    pub leases: BTreeMap<RolloutId, Duration>,
+}
+
 /// What every request sees.
 pub(crate) struct Shared {
     pub(crate) options: GatewayOptions,
@@ -68,12 +78,18 @@ pub(crate) struct Shared {
     pub(crate) transport: Transport,
     pub(crate) recorder: Recorder,
     pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) token_secret: TokenSecret,
+    pub(crate) token_secret: ArcSwap<TokenSecret>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
     live: ArcSwap<Live>,
+    /// The snapshot that `live` was made of.
+    snapshot: ArcSwap<Snapshot>,
+    /// Held while another one is put in its place.
+    applying: Mutex<()>,
     secrets: Arc<dyn Secrets>,
+    /// When control confirmed the snapshot, in microseconds of the clock's uptime; negative is before its beginning.
+    confirmed: AtomicI64,
     started: Instant,
     leases_expired: AtomicU64,
     /// When the snapshot was compiled about whose leases the log was told last.
@@ -91,23 +107,26 @@ impl Gateway {
         let (recorder, worker) =
             Recorder::new(instance, options.recorder.clone(), Arc::clone(&sink), Arc::clone(&metrics), otlp);
         let in_flight = Arc::new(Semaphore::new(options.in_flight_max.min(Semaphore::MAX_PERMITS)));
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
         let shared = Arc::new(Shared {
             options,
             clock,
             transport: Transport::new(),
             recorder,
             sink,
-            token_secret,
+            token_secret: ArcSwap::from_pointee(token_secret),
             metrics,
             in_flight,
             tasks: TaskTracker::new(),
             live: ArcSwap::from_pointee(Live::empty()),
+            snapshot: ArcSwap::new(Arc::clone(&snapshot)),
+            applying: Mutex::new(()),
             secrets,
+            confirmed: AtomicI64::new(i64::MIN),
             started: Instant::now(),
             leases_expired: AtomicU64::new(0),
             lease_told: AtomicI64::new(i64::MIN),
         });
-        let snapshot = Arc::clone(&snapshots.borrow_and_update());
         shared.apply(&snapshot);
         Self { shared, worker, snapshots }
     }
@@ -126,6 +145,7 @@ impl Gateway {
         let records_stop = CancellationToken::new();
         background.spawn(worker.run(records_stop.clone(), shared.options.drain));
         background.spawn(follow(Arc::clone(&shared), snapshots, shutdown.clone()));
+        background.spawn(rotate(Arc::clone(&shared), shutdown.clone()));
         let deadline = accept(Arc::clone(&shared), listener, shutdown).await;
         // Records are delivered last, as calls in flight still make some.
         shared.tasks.close();
@@ -210,6 +230,30 @@ async fn follow(shared: Arc<Shared>, mut snapshots: watch::Receiver<Arc<Snapshot
     }
 }
 
+/// Reads the references to secrets again and again, so that a rotated one takes effect: a file whose content changed, or a link of
+/// Kubernetes that points to another folder.
+async fn rotate(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut interval = tokio::time::interval(shared.options.secrets_interval.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        let shared = Arc::clone(&shared);
+        let looked = tokio::task::spawn_blocking(move || {
+            if shared.live_full().rotated(shared.secrets.as_ref()) {
+                info!("a secret was rotated");
+                let snapshot = shared.snapshot.load_full();
+                shared.compile(&snapshot);
+            }
+        });
+        if looked.await.is_err() {
+            warn!("secrets could not be read again; those known stay");
+        }
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
@@ -232,19 +276,64 @@ impl Shared {
         }
     }
 
-    fn apply(&self, snapshot: &Snapshot) {
-        if snapshot.schema_version != Snapshot::SCHEMA {
+    /// Ready once a snapshot is served from, however old: static stability is the point. Only where keys have a limit, it is over then.
+    pub(crate) fn unready(&self) -> Option<String> {
+        if self.live.load().age.epoch == 0 {
+            return Some("no snapshot has come yet\nhint: is the control role running?".to_owned());
+        }
+        let age = self.too_old()?.as_secs();
+        Some(format!(
+            "the control role has not confirmed the keys for {age} s\nhint: is it running, and reached from here?"
+        ))
+    }
+
+    /// Returns how long ago the control role confirmed what is served from.
+    pub(crate) fn age(&self) -> Duration {
+        let confirmed = self.confirmed.load(Ordering::Relaxed);
+        let age = micros(self.clock.uptime()).saturating_sub(confirmed);
+        Duration::from_micros(u64::try_from(age).unwrap_or(0))
+    }
+
+    /// Returns the age where it is more than keys may have.
+    pub(crate) fn too_old(&self) -> Option<Duration> {
+        let most = self.options.snapshot_age_max?;
+        Some(self.age()).filter(|age| *age > most)
+    }
+
+    fn renew(&self, renewal: &Renewal) {
+        let live = self.live.load();
+        live.renew(&renewal.leases);
+        self.confirmed.fetch_max(micros(renewal.confirmed), Ordering::Relaxed);
+        self.metrics.snapshot_set(live.age.epoch, self.clock.now().before(self.age()));
+    }
+
+    fn apply(&self, snapshot: &Arc<Snapshot>) {
+        if !(Snapshot::SCHEMA_OLDEST..=Snapshot::SCHEMA).contains(&snapshot.schema_version) {
             warn!(schema = snapshot.schema_version, "a snapshot of another schema is left; serving from the last one");
             return;
         }
-        let before = self.live.load_full();
-        let live = Live::compile(snapshot, &before, self.secrets.as_ref());
+        let before = self.live.load().age.epoch;
+        self.compile(snapshot);
+        let age = self.clock.now().since(snapshot.compiled_at);
+        self.confirmed.fetch_max(micros(self.clock.uptime()).saturating_sub(micros(age)), Ordering::Relaxed);
         self.metrics.snapshot_set(snapshot.epoch, snapshot.compiled_at);
-        if before.age.epoch != live.age.epoch {
+        if before != snapshot.epoch {
             info!(epoch = snapshot.epoch, "serving a new snapshot");
         }
-        self.live.store(Arc::new(live));
     }
+
+    /// Serves from a snapshot, with the secrets as they are now. Blocks on files.
+    fn compile(&self, snapshot: &Arc<Snapshot>) {
+        let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = Live::compile(snapshot, &self.live.load(), self.secrets.as_ref(), self.clock.as_ref());
+        self.snapshot.store(Arc::clone(snapshot));
+        self.live.store(Arc::new(live));
+        drop(applying);
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 // === impl Handle ===
@@ -260,6 +349,28 @@ impl Handle {
     #[must_use]
     pub fn snapshot(&self) -> SnapshotAge {
         self.shared.live_full().age
+    }
+
+    /// Takes the word of the control role that nothing has changed. Does not wait.
+    pub fn renew(&self, renewal: &Renewal) {
+        self.shared.renew(renewal);
+    }
+
+    /// Puts another secret under the MAC of inference ids; feedback by ids under the one before is refused from now on.
+    pub fn token_secret_set(&self, secret: TokenSecret) {
+        self.shared.token_secret.store(Arc::new(secret));
+    }
+
+    /// Returns how long ago the control role confirmed the snapshot; meaningless while there is none (epoch 0).
+    #[must_use]
+    pub fn snapshot_age(&self) -> Duration {
+        self.shared.age()
+    }
+
+    /// Returns why the gateway is not ready to serve; `None` where it is.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        self.shared.unready()
     }
 
     /// Returns how many calls stayed on stable because the lease of their candidate was over.

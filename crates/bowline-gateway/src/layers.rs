@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::time::Instant;
 
 use crate::gateway::Shared;
 use crate::layers::accept::Arrival;
@@ -36,10 +35,10 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let arrival = Arrival { at: gateway.clock.now(), instant: Instant::now() };
+    let arrival = Arrival::now(gateway.clock.as_ref());
     let live = gateway.live_full();
     // Who calls: a stranger costs a hash and a look-up, and no body is read for them.
-    let key = identify::identify(&live, request.headers())?;
+    let key = identify::identify(gateway, &live, request.headers())?;
     // How many at once, before a body is held in memory.
     let permit = limits::admit(&gateway.in_flight)?;
     // The body, whole and bounded.

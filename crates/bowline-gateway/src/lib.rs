@@ -14,10 +14,12 @@ mod live;
 mod options;
 mod recorder;
 mod refusal;
+mod spool;
 mod transcript;
 mod transport;
 
-pub use gateway::{Gateway, Handle, Parts};
+pub use gateway::{Gateway, Handle, Parts, Renewal};
 pub use live::{Secrets, SnapshotAge};
 pub use options::{GatewayOptions, RecorderOptions};
-pub use recorder::{RecorderStatus, Sink, SinkError, SinkFuture};
+pub use recorder::{Batch, RecorderStatus, Sink, SinkError, SinkFuture};
+pub use spool::{Spool, SpoolError, SpoolOptions, SpoolStatus};

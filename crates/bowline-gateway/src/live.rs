@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bowline_prompt::{CompiledTemplate, InputSchema, Missing, Version};
@@ -12,8 +13,8 @@ use bowline_registry::{
 };
 use bowline_telemetry::Contract;
 use bowline_types::{
-    ApiKeyHash, Digest, EnvironmentName, ModelAlias, ProjectName, PromptName, ProviderName, Secret, SecretRef,
-    SuccessContract, Timestamp,
+    ApiKeyHash, Clock, Digest, EnvironmentName, ModelAlias, ProjectName, PromptName, ProviderName, RolloutId, Secret,
+    SecretRef, SuccessContract, Timestamp,
 };
 use tracing::error;
 
@@ -41,6 +42,9 @@ pub(crate) struct Live {
     projects: HashMap<ProjectName, LiveProject>,
     versions: HashMap<Digest, Arc<LiveVersion>>,
     circuits: HashMap<CircuitKey, Arc<Circuit>>,
+    leases: HashMap<RolloutId, Arc<Lease>>,
+    /// What the references of the snapshot stood for when it was compiled.
+    resolved: BTreeMap<SecretRef, Option<Secret>>,
 }
 
 type CircuitKey = (ProjectName, EnvironmentName, ProviderName, String);
@@ -68,9 +72,15 @@ pub(crate) struct LivePrompt {
 /// A running rollout. Both arms are judged by its contract.
 pub(crate) struct Trial {
     pub(crate) rollout: Arc<SnapshotRollout>,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) stable: Arc<Served>,
     pub(crate) candidate: Arc<Served>,
 }
+
+/// Until when the candidate of a rollout may be served, in microseconds of the clock's uptime: nobody can set that, so a gateway whose
+/// clock is wrong neither serves a candidate too long nor drops it too early.
+#[derive(Debug, Default)]
+pub(crate) struct Lease(AtomicU64);
 
 /// A version as it is served in one environment.
 pub(crate) struct Served {
@@ -127,17 +137,25 @@ impl Live {
     /// Returns what serves nothing.
     pub(crate) fn empty() -> Self {
         let age = SnapshotAge { epoch: 0, compiled_at: Timestamp::default() };
-        let (keys, projects, versions, circuits) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
-        Self { age, keys, projects, versions, circuits }
+        Self {
+            age,
+            keys: HashMap::new(),
+            projects: HashMap::new(),
+            versions: HashMap::new(),
+            circuits: HashMap::new(),
+            leases: HashMap::new(),
+            resolved: BTreeMap::new(),
+        }
     }
 
-    /// Compiles a snapshot. Versions, being immutable, and circuits are taken over from `before`.
+    /// Compiles a snapshot. Versions, being immutable, circuits and leases are taken over from `before`.
     ///
     /// A version that cannot be compiled is left out and logged: one broken prompt must not take the others down.
-    pub(crate) fn compile(snapshot: &Snapshot, before: &Self, secrets: &dyn Secrets) -> Self {
+    pub(crate) fn compile(snapshot: &Snapshot, before: &Self, secrets: &dyn Secrets, clock: &dyn Clock) -> Self {
         let age = SnapshotAge { epoch: snapshot.epoch, compiled_at: snapshot.compiled_at };
         let keys = snapshot.keys.iter().map(|(hash, key)| (*hash, Arc::new(key.clone()))).collect();
-        let mut live = Self { age, keys, ..Self::empty() };
+        let leases = leases(snapshot, before, clock);
+        let mut live = Self { age, keys, leases, resolved: resolve(snapshot, secrets), ..Self::empty() };
         for (digest, content) in &snapshot.versions {
             let known = before.versions.get(digest).map(Arc::clone);
             match known.map_or_else(|| LiveVersion::compile(*digest, content).map(Arc::new), Ok) {
@@ -146,10 +164,24 @@ impl Live {
             }
         }
         for (name, project) in &snapshot.projects {
-            let compiled = live.project(name, project, before, secrets);
+            let compiled = live.project(name, project, before);
             live.projects.insert(name.clone(), compiled);
         }
         live
+    }
+
+    /// Returns whether a reference of the snapshot stands for something else by now. Blocks on files.
+    pub(crate) fn rotated(&self, secrets: &dyn Secrets) -> bool {
+        self.resolved.iter().any(|(reference, known)| secrets.resolve(reference) != *known)
+    }
+
+    /// Moves the ends of leases; those of unknown rollouts are left out.
+    pub(crate) fn renew(&self, leases: &BTreeMap<RolloutId, Duration>) {
+        for (rollout, until) in leases {
+            if let Some(lease) = self.leases.get(rollout) {
+                lease.extend(*until);
+            }
+        }
     }
 
     /// Returns the key of this hash.
@@ -162,13 +194,7 @@ impl Live {
         self.projects.get(&key.project)
     }
 
-    fn project(
-        &mut self,
-        name: &ProjectName,
-        project: &SnapshotProject,
-        before: &Self,
-        secrets: &dyn Secrets,
-    ) -> LiveProject {
+    fn project(&mut self, name: &ProjectName, project: &SnapshotProject, before: &Self) -> LiveProject {
         let mut environments = HashMap::new();
         for (environment_name, environment) in &project.environments {
             let place = Place {
@@ -178,21 +204,15 @@ impl Live {
                 providers: &environment.providers,
                 versions: &project.versions,
             };
-            let compiled = self.environment(&place, environment, before, secrets);
+            let compiled = self.environment(&place, environment, before);
             environments.insert(environment_name.clone(), compiled);
         }
         LiveProject { content: project.content, environments }
     }
 
-    fn environment(
-        &mut self,
-        place: &Place<'_>,
-        environment: &SnapshotEnvironment,
-        before: &Self,
-        secrets: &dyn Secrets,
-    ) -> LiveEnvironment {
+    fn environment(&mut self, place: &Place<'_>, environment: &SnapshotEnvironment, before: &Self) -> LiveEnvironment {
         let models = place.models.iter().map(|(alias, targets)| {
-            let routes = targets.iter().filter_map(|target| self.route(place, target, before, secrets));
+            let routes = targets.iter().filter_map(|target| self.route(place, target, before));
             (alias.clone(), routes.collect())
         });
         let models: BTreeMap<ModelAlias, Arc<[Route]>> = models.collect();
@@ -201,6 +221,7 @@ impl Live {
             let Some(stable) = self.served(place, &models, prompt.version, &prompt.success) else { continue };
             let trial = prompt.rollout.as_ref().and_then(|rollout| {
                 Some(Trial {
+                    lease: self.leases.get(&rollout.id).map(Arc::clone)?,
                     stable: self.served(place, &models, prompt.version, &rollout.success)?,
                     candidate: self.served(place, &models, rollout.candidate, &rollout.success)?,
                     rollout: Arc::new(rollout.clone()),
@@ -253,13 +274,14 @@ impl Live {
         Ok(Arc::new(Served { version: Arc::clone(version), contract, routes }))
     }
 
-    fn route(&mut self, place: &Place<'_>, target: &Target, before: &Self, secrets: &dyn Secrets) -> Option<Route> {
+    fn route(&mut self, place: &Place<'_>, target: &Target, before: &Self) -> Option<Route> {
         let endpoint = place.providers.get(&target.provider)?;
         let spec = ProviderSpec::find(&endpoint.kind)?;
         let credential = match &endpoint.api_key {
             None => Credential::None,
             Some(reference) => {
-                secrets.resolve(reference).map_or_else(|| Credential::Missing(reference.clone()), Credential::Key)
+                let found = self.resolved.get(reference).cloned().flatten();
+                found.map_or_else(|| Credential::Missing(reference.clone()), Credential::Key)
             }
         };
         let key: CircuitKey =
@@ -282,6 +304,26 @@ impl Live {
     }
 }
 
+/// Returns until when each candidate of a snapshot may be served. Leases only grow: what was confirmed stays confirmed.
+fn leases(snapshot: &Snapshot, before: &Live, clock: &dyn Clock) -> HashMap<RolloutId, Arc<Lease>> {
+    let leased = snapshot.rollouts().map(|rollout| {
+        let lease = before.leases.get(&rollout.id).map(Arc::clone).unwrap_or_default();
+        // Never longer than it was told for, whatever was done to the clock since.
+        let told = rollout.lease_until.since(snapshot.compiled_at);
+        lease.extend(clock.uptime() + told.min(rollout.lease_until.since(clock.now())));
+        (rollout.id, lease)
+    });
+    leased.collect()
+}
+
+/// Returns what the references of a snapshot stand for. Blocks on files.
+fn resolve(snapshot: &Snapshot, secrets: &dyn Secrets) -> BTreeMap<SecretRef, Option<Secret>> {
+    let environments = snapshot.projects.values().flat_map(|project| project.environments.values());
+    let endpoints = environments.flat_map(|environment| environment.providers.values());
+    let references: BTreeSet<_> = endpoints.filter_map(|endpoint| endpoint.api_key.clone()).collect();
+    references.into_iter().map(|reference| (reference.clone(), secrets.resolve(&reference))).collect()
+}
+
 /// The routes of a version are those of its own identities, so that what was tested is what is served: an alias that points
 /// elsewhere by now does not change a version.
 fn routes_of(version: &Version, place: &Place<'_>, models: &BTreeMap<ModelAlias, Arc<[Route]>>) -> Arc<[Route]> {
@@ -301,6 +343,19 @@ fn routes_of(version: &Version, place: &Place<'_>, models: &BTreeMap<ModelAlias,
         Some(Route { model: identity.model.clone(), price, ..found.clone() })
     };
     version.model.identities.iter().filter_map(&mut route).collect()
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Returns whether the candidate may be served, at an uptime of the clock.
+    pub(crate) fn holds(&self, uptime: Duration) -> bool {
+        uptime < Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn extend(&self, until: Duration) {
+        self.0.fetch_max(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 // === impl LiveVersion ===

@@ -19,6 +19,11 @@ pub struct GatewayOptions {
     pub client_timeout: Duration,
     /// How long shutdown waits for calls in flight. Default: 10 s.
     pub drain: Duration,
+    /// How old the last word of the control role may be before keys are refused, since one may be revoked by now; `None`, the
+    /// default, serves on however old it is.
+    pub snapshot_age_max: Option<Duration>,
+    /// How often references to secrets are read again, so that a rotated one takes effect. Default: 5 s.
+    pub secrets_interval: Duration,
     /// How records leave.
     pub recorder: RecorderOptions,
 }
@@ -52,6 +57,8 @@ impl Default for GatewayOptions {
             check_text_bytes_max: 1024 * 1024,
             client_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(10),
+            snapshot_age_max: None,
+            secrets_interval: Duration::from_secs(5),
             recorder: RecorderOptions::default(),
         }
     }

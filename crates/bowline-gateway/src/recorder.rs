@@ -10,6 +10,7 @@ use bowline_registry::ContentCapture;
 use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
 use bowline_telemetry::{Evidence, Metrics, OtlpHandle, TraceContext};
 use bowline_types::{Arm, CheckResult, InstanceId, RolloutId};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -18,22 +19,36 @@ use tracing::{debug, error, warn};
 use crate::exchange::Exchange;
 use crate::options::RecorderOptions;
 
-/// Where records and outcomes go: the control role, in this process or over the network.
-pub trait Sink: Send + Sync + 'static {
-    /// Delivers records and counters of losses. `Ok` means durable; the same batch may come again.
-    fn records(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> SinkFuture<'_>;
+/// What a gateway has to tell the control role.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Calls that were served.
+    pub inferences: Vec<InferenceRecord>,
+    /// What was learned about them later.
+    pub outcomes: Vec<OutcomeRecord>,
+    /// Totals of what could not be kept.
+    pub losses: Vec<LossRecord>,
+}
 
-    /// Delivers an outcome. `Ok` means durable.
-    fn outcome(&self, outcome: OutcomeRecord) -> SinkFuture<'_>;
+/// Where records and outcomes go: the control role in this process, or a spool on the way to it.
+pub trait Sink: Send + Sync + 'static {
+    /// Delivers a batch. `Ok` means that it is kept: outcomes durably, records as the sink says. The same batch may come again.
+    fn deliver(&self, batch: Batch) -> SinkFuture<'_>;
 }
 
 /// The future of a delivery.
 pub type SinkFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;
 
-/// Why a delivery failed; it may be tried again.
+/// Why a delivery failed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("could not deliver to the control role: {0}")]
-pub struct SinkError(pub String);
+pub enum SinkError {
+    /// It may be tried again.
+    #[error("could not deliver to the control role: {0}")]
+    Unavailable(String),
+    /// The same batch will be refused again.
+    #[error("the control role refused what the gateway delivered: {0}")]
+    Refused(String),
+}
 
 /// How the recorder stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -239,7 +254,8 @@ impl Worker {
         let mut wait = self.options.retry_wait;
         loop {
             let (lost, losses) = self.shared.losses();
-            match self.sink.records(records.clone(), losses).await {
+            let batch = Batch { inferences: records.clone(), outcomes: Vec::new(), losses };
+            match self.sink.deliver(batch).await {
                 Ok(()) => {
                     self.told = lost;
                     let count = u64::try_from(std::mem::take(&mut self.in_hand).len()).unwrap_or(u64::MAX);

@@ -21,6 +21,6 @@ pub use release::{Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus, 
 pub use rollback::{FreezeRequest, Rollback, freeze, rollback, unfreeze};
 pub use rollout::{Conclusion, End, VERDICT, advance, conclude, hold, observe};
 pub use snapshot::{
-    ContentCapture, Endpoint, Snapshot, SnapshotEnvironment, SnapshotFileError, SnapshotKey, SnapshotProject,
-    SnapshotPrompt, SnapshotRollout, Target,
+    ContentCapture, Endpoint, Snapshot, SnapshotEnvironment, SnapshotFileError, SnapshotJsonError, SnapshotKey,
+    SnapshotProject, SnapshotPrompt, SnapshotRollout, Target,
 };

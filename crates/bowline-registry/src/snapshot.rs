@@ -139,6 +139,20 @@ pub struct SnapshotKey {
     pub versions: bool,
 }
 
+/// Why a snapshot cannot be read from JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotJsonError {
+    /// It has a schema that this binary does not read.
+    #[error("the snapshot has schema {found}, this binary reads {} to {}", Snapshot::SCHEMA_OLDEST, Snapshot::SCHEMA)]
+    Schema {
+        /// The schema of the snapshot.
+        found: u32,
+    },
+    /// It is not whole, or no snapshot.
+    #[error("the snapshot cannot be read")]
+    Json(#[source] serde_json::Error),
+}
+
 mod micros {
     use std::time::Duration;
 
@@ -162,6 +176,40 @@ impl Snapshot {
     /// The oldest schema version that is read: the one before, once there is one.
     pub const SCHEMA_OLDEST: u32 = 1;
 
+    /// Returns the schema in which a reader is answered that knows schemas up to `newest`; `None` where it is too old.
+    #[must_use]
+    pub fn schema_for(newest: u32) -> Option<u32> {
+        Some(newest.min(Self::SCHEMA)).filter(|schema| *schema >= Self::SCHEMA_OLDEST)
+    }
+
+    /// Reads a snapshot that another process wrote, of this schema or of the one before.
+    ///
+    /// # Errors
+    /// It has another schema, which is looked at first, or is not whole.
+    pub fn from_json(text: &[u8]) -> Result<Self, SnapshotJsonError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema_version: u32,
+        }
+        let Head { schema_version: found } = serde_json::from_slice(text).map_err(SnapshotJsonError::Json)?;
+        if !(Self::SCHEMA_OLDEST..=Self::SCHEMA).contains(&found) {
+            return Err(SnapshotJsonError::Schema { found });
+        }
+        serde_json::from_slice(text).map_err(SnapshotJsonError::Json)
+    }
+
+    /// Returns the rollouts that run.
+    pub fn rollouts(&self) -> impl Iterator<Item = &SnapshotRollout> {
+        let environments = self.projects.values().flat_map(|project| project.environments.values());
+        environments.flat_map(|environment| environment.prompts.values()).filter_map(|prompt| prompt.rollout.as_ref())
+    }
+
+    /// Returns the rollouts that run, to change their leases.
+    pub fn rollouts_mut(&mut self) -> impl Iterator<Item = &mut SnapshotRollout> {
+        let environments = self.projects.values_mut().flat_map(|project| project.environments.values_mut());
+        environments.flat_map(|environment| environment.prompts.values_mut()).filter_map(|p| p.rollout.as_mut())
+    }
+
     /// Returns a snapshot of nothing.
     #[must_use]
     pub fn empty(compiled_at: Timestamp) -> Self {
@@ -182,12 +230,7 @@ impl Snapshot {
     /// Fails where a value cannot be written as JSON, which no stored value can.
     pub fn digest(&self) -> Result<Digest, serde_json::Error> {
         let mut content = Self { epoch: 0, compiled_at: Timestamp::default(), ..self.clone() };
-        let environments = content.projects.values_mut().flat_map(|project| project.environments.values_mut());
-        for rollout in
-            environments.flat_map(|environment| environment.prompts.values_mut()).filter_map(|p| p.rollout.as_mut())
-        {
-            rollout.lease_until = Timestamp::default();
-        }
+        content.rollouts_mut().for_each(|rollout| rollout.lease_until = Timestamp::default());
         serde_json::to_vec(&content).map(|bytes| Digest::of(&bytes))
     }
 }

@@ -14,7 +14,7 @@ use bowline_types::{EnvironmentName, InferenceId, KeyId, ProjectName, PromptName
 use serde::Deserialize;
 use serde_json::Value;
 
-mod extract;
+pub(crate) mod extract;
 mod scrape;
 
 pub(crate) use extract::Path;

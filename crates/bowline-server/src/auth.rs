@@ -13,6 +13,10 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub struct AdminToken(Secret);
 
+/// The tokens of gateways at the internal API. They open nothing else.
+#[derive(Clone, Debug)]
+pub struct GatewayTokens(Vec<Secret>);
+
 /// Which `Host` headers are ours. A browser page of another site that has its name resolve to this machine is refused.
 #[derive(Clone, Debug)]
 pub struct HostRule {
@@ -44,11 +48,40 @@ impl AdminToken {
         self.0.expose()
     }
 
-    /// Compares digests, whose first difference says nothing about the token.
     fn matches(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.strip_prefix("Bearer "));
-        given.is_some_and(|given| Digest::of(given.as_bytes()) == Digest::of(self.expose().as_bytes()))
+        matches(headers, &self.0)
+    }
+}
+
+/// Compares digests, whose first difference says nothing about the token.
+fn matches(headers: &HeaderMap, token: &Secret) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer "));
+    given.is_some_and(|given| Digest::of(given.as_bytes()) == Digest::of(token.expose().as_bytes()))
+}
+
+// === impl GatewayTokens ===
+
+impl GatewayTokens {
+    /// Makes a new token from the operating system's randomness, as its file has it.
+    ///
+    /// # Errors
+    /// Fails where the operating system has none.
+    pub fn generate() -> Result<Secret, Error> {
+        let key = ApiKey::generate().map_err(|error| Error::Randomness(Box::new(error)))?;
+        Ok(Secret::new(key.expose().replacen("bwl_", "bwg_", 1)))
+    }
+
+    /// Reads the content of the file: a token on each line, so that a new one can be handed out before the old one is taken back.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        Self(lines.map(|line| Secret::new(line.to_owned())).collect())
+    }
+
+    /// Returns whether a request carries one of them.
+    pub(crate) fn match_any(&self, headers: &HeaderMap) -> bool {
+        self.0.iter().any(|token| matches(headers, token))
     }
 }
 

@@ -208,22 +208,21 @@ impl Control {
         Ok(())
     }
 
-    /// Keeps a batch of inference records and loss counters; returns after they are durable. Sending a batch twice changes nothing.
+    /// Keeps a batch of inference records, outcomes and loss counters; returns after they are durable. Sending a batch twice changes
+    /// nothing.
     ///
     /// # Errors
     /// Fails where the store does; the gateway sends the batch again.
-    pub async fn records_append(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> Result<()> {
+    pub async fn records_append(
+        &self,
+        inferences: Vec<InferenceRecord>,
+        outcomes: Vec<OutcomeRecord>,
+        losses: Vec<LossRecord>,
+    ) -> Result<()> {
         let inferences = inferences.into_iter().map(|record| Write::InferencePut(Box::new(record)));
-        let writes: Vec<Write> = inferences.chain(losses.into_iter().map(Write::LossPut)).collect();
+        let outcomes = outcomes.into_iter().map(Write::OutcomePut);
+        let writes: Vec<Write> = inferences.chain(outcomes).chain(losses.into_iter().map(Write::LossPut)).collect();
         Ok(self.shared.store.commit(writes).await?)
-    }
-
-    /// Keeps an outcome; returns after it is durable.
-    ///
-    /// # Errors
-    /// Fails where the store does.
-    pub async fn outcome_append(&self, outcome: OutcomeRecord) -> Result<()> {
-        Ok(self.shared.store.commit(vec![Write::OutcomePut(outcome)]).await?)
     }
 
     async fn running(&self, project: &ProjectName) -> Result<Running> {

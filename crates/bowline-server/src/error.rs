@@ -47,6 +47,34 @@ pub enum Error {
         "the control API needs the admin token\nhint: send `Authorization: Bearer …` with the content of `.bowline/admin.token`"
     )]
     Unauthenticated,
+    /// The gateway did not prove that it is ours.
+    #[error(
+        "the internal API needs the token of gateways\nhint: send `Authorization: Bearer …` with the content of `gateway.token` in the data folder of the control role"
+    )]
+    GatewayUnauthenticated,
+    /// A gateway reads no schema of snapshots that this control role writes.
+    #[error(
+        "the gateway reads snapshots up to schema {found}, this control role writes {oldest} and later\nhint: upgrade the gateway; one version of difference is fine"
+    )]
+    GatewayTooOld {
+        /// The newest schema that the gateway reads.
+        found: u32,
+        /// The oldest schema that this control role writes.
+        oldest: u32,
+    },
+    /// A gateway sent records of a schema that this control role cannot read yet.
+    #[error(
+        "the records have schema {found}, this control role reads up to {supported}\nhint: upgrade the control role; the gateway keeps them until then"
+    )]
+    RecordsTooNew {
+        /// The newest schema among the records.
+        found: u32,
+        /// The newest schema that is read here.
+        supported: u32,
+    },
+    /// The snapshot could not be prepared for gateways.
+    #[error("the snapshot could not be prepared for gateways")]
+    Publication(#[source] tokio::task::JoinError),
     /// The `Host` header is not one of ours: a page of another site may be behind the request.
     #[error("the host `{0}` is not served here\nhint: use the address in the address book of `bowline up`")]
     HostRefused(String),
@@ -91,10 +119,10 @@ impl Error {
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::NotFound { .. } => ErrorKind::NotFound,
             // A file that exists, a folder that does not, a disk that is full: whoever named the file can mend it.
-            Self::Backup(_) => ErrorKind::Conflict,
-            Self::Unauthenticated => ErrorKind::Unauthenticated,
+            Self::Backup(_) | Self::GatewayTooOld { .. } | Self::RecordsTooNew { .. } => ErrorKind::Conflict,
+            Self::Unauthenticated | Self::GatewayUnauthenticated => ErrorKind::Unauthenticated,
             Self::HostRefused(_) => ErrorKind::Forbidden,
-            Self::Randomness(_) | Self::Preview(_) | Self::Log(..) => ErrorKind::Internal,
+            Self::Randomness(_) | Self::Preview(_) | Self::Publication(_) | Self::Log(..) => ErrorKind::Internal,
         }
     }
 

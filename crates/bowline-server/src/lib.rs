@@ -12,11 +12,17 @@ mod console;
 mod control;
 mod driver;
 mod error;
+mod internal;
+mod link;
+mod tls;
 pub mod wire;
 
 pub use api::{ServerOptions, router};
-pub use auth::{AdminToken, HostRule};
+pub use auth::{AdminToken, GatewayTokens, HostRule};
 pub use backup::{Backup, BackupError};
 pub use client::{Client, ClientError};
 pub use control::{Control, ControlOptions};
 pub use error::{Error, Result};
+pub use internal::{GatewayAuth, InternalOptions, internal_router};
+pub use link::{Link, LinkError, LinkOptions, TokenSource};
+pub use tls::{ClientTls, ServerTls, TlsError, TlsFiles, TlsListener};

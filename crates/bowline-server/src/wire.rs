@@ -12,6 +12,10 @@ use bowline_types::{Digest, EnvironmentName, KeyId, ProjectName, PromptName, Suc
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod internal;
+
+pub use internal::{News, NewsQuery, RecordsRequest, SecretView, SnapshotQuery};
+
 /// `POST /api/v1/projects/{project}/releases`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -39,6 +39,7 @@ pub struct Metrics {
     lost: Family<OneLabel, Counter>,
     unknown: Family<OneLabel, Counter>,
     exports: Family<[(&'static str, &'static str); 2], Counter>,
+    spool_delivered: Counter,
     state: Arc<State>,
 }
 
@@ -103,9 +104,12 @@ impl Metrics {
             "Spans and metric reports for OTLP, by what became of them",
             exports.clone(),
         );
+        let spool_delivered = Counter::default();
+        let help = "Entries of the spool that the control role has committed";
+        registry.register("bowline_spool_delivered", help, spool_delivered.clone());
         let state = Arc::new(State::new(clock));
         registry.register_collector(Box::new(Arc::clone(&state)));
-        Self { registry, client, inferences, cost, in_flight, queue, lost, unknown, exports, state }
+        Self { registry, client, inferences, cost, in_flight, queue, lost, unknown, exports, spool_delivered, state }
     }
 
     /// Adds a record. Called where records are kept, off the request path.
@@ -151,6 +155,16 @@ impl Metrics {
     /// Sets the snapshot that is served: its epoch and when control last confirmed it, from which its age counts.
     pub fn snapshot_set(&self, epoch: u64, confirmed_at: Timestamp) {
         self.state.snapshot_set(epoch, confirmed_at);
+    }
+
+    /// Sets how the spool of a gateway stands: entries that wait, bytes on disk, and when the oldest entry came.
+    pub fn spool_set(&self, waiting: u64, bytes: u64, oldest: Option<Timestamp>) {
+        self.state.spool_set(waiting, bytes, oldest);
+    }
+
+    /// Counts entries of the spool that were delivered.
+    pub fn spool_delivered(&self, count: u64) {
+        self.spool_delivered.inc_by(count);
     }
 
     /// Replaces the rollouts that are shown; ended ones should stay until they were scraped at least once.

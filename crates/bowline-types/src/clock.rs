@@ -1,5 +1,6 @@
 use std::fmt;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +13,19 @@ pub struct Timestamp(i64);
 pub trait Clock: Send + Sync + 'static {
     /// Returns the present.
     fn now(&self) -> Timestamp;
+
+    /// Returns the time since a moment of this clock that stays the same: it never goes back, and setting the clock of the machine
+    /// does not move it. What may last for so long and no longer, such as a lease, is measured by it.
+    fn uptime(&self) -> Duration;
 }
 
 /// The clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+/// The moment that the uptime of [`SystemClock`] counts from: the first time that anybody asks. It never changes.
+#[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is handed")]
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 // === impl Timestamp ===
 
@@ -73,6 +82,10 @@ impl fmt::Debug for Timestamp {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_microsecond())
+    }
+
+    fn uptime(&self) -> Duration {
+        ORIGIN.elapsed()
     }
 }
 

@@ -11,12 +11,14 @@ mod change;
 mod machine;
 mod prompt;
 mod rollout;
+mod serve;
 
 pub(crate) use access::{Inference, InferenceList, InferenceShow, InferenceTail, Key, KeyCreate, KeyList, KeyRevoke};
 pub(crate) use change::{Environment, EnvironmentLog, Freeze, Release, Rollback};
 pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
 pub(crate) use prompt::{Check, Lock, Prompt, PromptDiff, PromptRender, Run, Schema, SchemaOf, Variables};
 pub(crate) use rollout::{Rollout, RolloutEnd, RolloutList, RolloutNumber, RolloutPlan, RolloutWatch};
+pub(crate) use serve::{Role, Serve};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Serves a project: the gateway, the control API and the console, with `dev` live from the working tree
     Up(Up),
+    /// Serves the roles of `bowline up` apart: a control role, and gateways that follow it
+    Serve(Serve),
     /// Finds everything that is wrong in the project
     Check(Check),
     /// Prompts: list, render, compare

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use crate::cli::{Arguments, Command, Environment, Global, Inference, Key, Prompt, Rollout};
 use crate::connect::{self, Connection};
 use crate::failure::Result;
-use crate::{demo, up};
+use crate::{demo, serve, up};
 use rollout::end::Verb;
 
 /// Runs a command.
@@ -35,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     match command {
         Command::Demo(demo) => Box::pin(demo::run(demo)).await,
         Command::Up(up) => Box::pin(up::run(global, up)).await,
+        Command::Serve(serve) => Box::pin(serve::run(global, serve)).await,
         Command::Check(check) => Box::pin(check::run(global, check)).await,
         Command::Prompt(command) => done(Box::pin(prompt(global, command)).await),
         Command::Run(run) => done(Box::pin(run::run(global, run)).await),

@@ -3,18 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context;
 use axum::Router;
-use bowline_gateway::{Gateway, GatewayOptions, Parts, Sink, SinkError, SinkFuture};
-use bowline_registry::Snapshot;
-use bowline_server::{AdminToken, Backup, Client, Control, ControlOptions, HostRule, ServerOptions, router};
-use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
+use bowline_gateway::{Batch, Gateway, GatewayOptions, Parts, Sink, SinkError, SinkFuture};
+use bowline_server::{
+    AdminToken, Backup, Client, Control, ControlOptions, GatewayTokens, HostRule, ServerOptions, router,
+};
 use bowline_store_sqlite::{Options, SqliteStore};
-use bowline_telemetry::{Metrics, OtlpHandle};
-use bowline_types::{Clock, ProjectName, SystemClock, chain};
-use tokio::sync::watch;
+use bowline_telemetry::{Metrics, OtlpHandle, OtlpOptions, OtlpService};
+use bowline_types::{Clock, InstanceId, ProjectName, TokenSecret, chain};
 
 use crate::failure::Result;
-use crate::settings::ProcessSecrets;
+use crate::serve::ControlServer;
+use crate::settings::{self, ProcessSecrets};
 use crate::workspace::Workspace;
 
 /// The control role over the store of a workspace.
@@ -38,7 +39,7 @@ impl Host {
     /// # Errors
     /// Another process holds the store, or it cannot be read.
     pub(crate) async fn open(workspace: Workspace, options: ControlOptions) -> Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = settings::clock()?;
         let store = Arc::new(SqliteStore::open(workspace.store(), Options::default())?);
         let control = Control::start(Arc::clone(&store) as _, Arc::clone(&clock), options).await?;
         let metrics = Arc::new(Metrics::new(Arc::clone(&clock)));
@@ -47,21 +48,23 @@ impl Host {
     }
 
     /// Returns the routes of the control API and the console, for a server at `address`.
-    pub(crate) fn router(&self, address: SocketAddr) -> Router {
+    ///
+    /// `names` are further names by which it is called.
+    pub(crate) fn router(&self, address: SocketAddr, names: &[String]) -> Router {
         let store = Arc::clone(&self.store);
         let backup = Backup::new(move |path| {
             let store = Arc::clone(&store);
             async move { Ok(store.backup(&path).await?) }
         });
-        let options =
-            ServerOptions { token: self.token.clone(), host: HostRule::new(address, []), backup: Some(backup) };
+        let host = HostRule::new(address, names.iter().cloned());
+        let options = ServerOptions { token: self.token.clone(), host, backup: Some(backup) };
         router(self.control.clone(), Arc::clone(&self.metrics), options)
     }
 
     /// Returns a client of the control role, without a socket.
     pub(crate) fn client(&self, project: ProjectName) -> Client {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        Client::in_process(self.router(address), address.to_string(), project, self.token.clone())
+        Client::in_process(self.router(address, &[]), address.to_string(), project, self.token.clone())
     }
 
     /// Returns a gateway that serves from this control role.
@@ -69,31 +72,44 @@ impl Host {
     /// # Errors
     /// The secret under the inference ids cannot be read.
     pub(crate) fn gateway(&self, options: GatewayOptions, otlp: Option<OtlpHandle>) -> Result<Gateway> {
-        self.gateway_over(self.control.snapshots(), Arc::new(ControlSink(self.control.clone())), options, otlp)
-    }
-
-    fn gateway_over(
-        &self,
-        snapshots: watch::Receiver<Arc<Snapshot>>,
-        sink: Arc<dyn Sink>,
-        options: GatewayOptions,
-        otlp: Option<OtlpHandle>,
-    ) -> Result<Gateway> {
         Ok(Gateway::new(Parts {
             options,
-            snapshots,
-            sink,
+            snapshots: self.control.snapshots(),
+            sink: Arc::new(ControlSink(self.control.clone())),
             secrets: Arc::new(ProcessSecrets),
-            token_secret: self.workspace.token_secret()?,
+            token_secret: self.token_secret()?,
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             otlp,
         }))
     }
 
-    /// Returns the clock.
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.clock)
+    /// Returns the secret under the inference ids.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn token_secret(&self) -> Result<TokenSecret> {
+        self.workspace.token_secret()
+    }
+
+    /// Returns the tokens of gateways in other processes.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn gateway_tokens(&self) -> Result<GatewayTokens> {
+        self.workspace.gateway_tokens()
+    }
+
+    /// Sends spans to an endpoint for as long as a control role serves; `None` where there is none.
+    ///
+    /// # Errors
+    /// The endpoint is no address.
+    pub(crate) fn exporter(&self, endpoint: Option<&str>, server: &ControlServer) -> Result<Option<OtlpHandle>> {
+        let Some(endpoint) = endpoint else { return Ok(None) };
+        let instance = InstanceId::generate(self.clock.now());
+        let (handle, service) = exporter(endpoint, instance, Arc::clone(&self.clock), &self.metrics)?;
+        server.spawn(service.run(server.stopping()));
+        Ok(Some(handle))
     }
 
     /// Writes what waits and lets go of the store.
@@ -102,16 +118,26 @@ impl Host {
     }
 }
 
+/// Returns both sides of an exporter of spans.
+///
+/// # Errors
+/// The endpoint is no address.
+pub(crate) fn exporter(
+    endpoint: &str,
+    instance: InstanceId,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<(OtlpHandle, OtlpService)> {
+    let endpoint = endpoint.parse().context("the endpoint of OTLP is no address")?;
+    Ok(OtlpOptions::new(endpoint, instance).build(clock, metrics).context("telemetry could not be set up")?)
+}
+
 // === impl ControlSink ===
 
 impl Sink for ControlSink {
-    fn records(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> SinkFuture<'_> {
-        let kept = self.0.records_append(inferences, losses);
-        Box::pin(async { kept.await.map_err(|error| SinkError(chain(&error))) })
-    }
-
-    fn outcome(&self, outcome: OutcomeRecord) -> SinkFuture<'_> {
-        let kept = self.0.outcome_append(outcome);
-        Box::pin(async { kept.await.map_err(|error| SinkError(chain(&error))) })
+    fn deliver(&self, batch: Batch) -> SinkFuture<'_> {
+        let Batch { inferences, outcomes, losses } = batch;
+        let kept = self.0.records_append(inferences, outcomes, losses);
+        Box::pin(async { kept.await.map_err(|error| SinkError::Unavailable(chain(&error))) })
     }
 }

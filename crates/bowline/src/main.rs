@@ -10,6 +10,7 @@ mod host;
 mod output;
 mod picture;
 mod project;
+mod serve;
 mod settings;
 mod style;
 mod up;

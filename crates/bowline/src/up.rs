@@ -11,27 +11,24 @@ use bowline_prompt::Project;
 use bowline_registry::Source;
 use bowline_server::wire::{KeyList, KeyRequest, KeyResponse, ReleaseResponse};
 use bowline_server::{Client, ControlOptions};
-use bowline_telemetry::{OtlpHandle, OtlpOptions, OtlpService};
-use bowline_types::{EnvironmentName, InstanceId};
-use tokio::net::TcpListener;
+use bowline_types::EnvironmentName;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::cli::{Global, Up};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::host::Host;
 use crate::output::{line, note};
 use crate::project::{self, Loaded};
+use crate::serve::{ControlServer, bind};
 use crate::settings;
 use crate::wording::count;
 use crate::workspace::{Addresses, Workspace};
 
 /// The environment that is served from the working tree.
 const DEV: &str = "dev";
-/// How long shutdown waits for the control API.
-const CONTROL_DRAIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// The name of the key that is made the first time.
 const FIRST_KEY: &str = "first";
 
@@ -56,41 +53,23 @@ pub(crate) async fn run(global: &Global, up: &Up) -> Result<ExitCode> {
     let client = host.client(project.name.clone());
     settle(&client, &loaded, project).await?;
     let key = first_key(&client, project).await?;
-    let (otlp, otlp_service) = exporter(project, &host)?;
-    let gateway = host.gateway(GatewayOptions::default(), otlp)?;
     let shutdown = signals()?;
-
+    let server = ControlServer::start(&host, control_listener, &[])?;
+    let otlp = project.telemetry.otlp.as_ref().map(|otlp| otlp.endpoint.as_str());
+    let gateway = host.gateway(GatewayOptions::default(), host.exporter(otlp, &server)?)?;
     let tasks = TaskTracker::new();
     tasks.spawn(gateway.run(gateway_listener, shutdown.clone()));
-    // The control role outlives the gateway, whose last records it takes.
-    let control_stop = CancellationToken::new();
-    let control = host.control.clone();
-    let control_run = control_stop.clone();
-    let background = TaskTracker::new();
-    background.spawn(async move { control.run(control_run).await });
-    if let Some(service) = otlp_service {
-        background.spawn(service.run(control_stop.clone()));
-    }
-    let server = axum::serve(control_listener, host.router(parse(&addresses.control)?));
-    let server = server.with_graceful_shutdown(control_stop.clone().cancelled_owned());
-    background.spawn(async move {
-        if let Err(error) = server.await {
-            warn!(%error, "the control API ended with an error");
-        }
-    });
     tasks.spawn(watch::run(loaded.folder.clone(), client.clone(), shutdown.clone()));
-    workspace.addresses_write(&addresses)?;
+    let text = serde_json::to_string(&addresses).context("addresses could not be written as JSON")?;
+    workspace.addresses_write(&text)?;
     address_book(&addresses, &loaded, key.as_deref());
 
     shutdown.cancelled().await;
     info!("draining");
+    // The control role outlives the gateway, whose last records it takes.
     tasks.close();
     tasks.wait().await;
-    control_stop.cancel();
-    background.close();
-    if tokio::time::timeout(CONTROL_DRAIN, background.wait()).await.is_err() {
-        warn!("connections of the control API were cut off");
-    }
+    server.stop().await;
     workspace.addresses_remove();
     host.close().await;
     Ok(ExitCode::SUCCESS)
@@ -101,17 +80,6 @@ fn readable(loaded: &Loaded) -> Result<&Project> {
         watch::report(&loaded.folder, &loaded.report);
     }
     loaded.project()
-}
-
-async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let hint = format!("hint: another `bowline up` may run; `{flag} 127.0.0.1:0` takes any free port");
-        Failure::user(format!("could not listen on {address}: {error}\n{hint}"))
-    })
-}
-
-fn parse(address: &str) -> Result<std::net::SocketAddr> {
-    Ok(address.parse().context("the operating system gave an address that is none")?)
 }
 
 /// Makes the configuration known and serves the working tree, where the project has the environment for it.
@@ -159,15 +127,6 @@ async fn first_key(client: &Client, project: &Project) -> Result<Option<String>>
     };
     let KeyResponse { key, .. } = client.post("/keys", &request).await?;
     Ok(Some(key))
-}
-
-fn exporter(project: &Project, host: &Host) -> Result<(Option<OtlpHandle>, Option<OtlpService>)> {
-    let Some(otlp) = &project.telemetry.otlp else { return Ok((None, None)) };
-    let endpoint = otlp.endpoint.as_str().parse().context("`telemetry.otlp.endpoint` is no address")?;
-    let clock = host.clock();
-    let options = OtlpOptions::new(endpoint, InstanceId::generate(clock.now()));
-    let (handle, service) = options.build(clock, &host.metrics).context("telemetry could not be set up")?;
-    Ok((Some(handle), Some(service)))
 }
 
 /// Returns a token that SIGINT and SIGTERM cancel.

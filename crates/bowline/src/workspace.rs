@@ -4,13 +4,14 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use bowline_server::AdminToken;
+use bowline_server::{AdminToken, GatewayTokens};
 use bowline_types::TokenSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Result;
 
-/// The folder `.bowline` beside the project file: the store, the tokens, and where a running `bowline up` is.
+/// The folder `.bowline` beside the project file, or the data folder of `bowline serve`: the store, the tokens, what a gateway keeps, and
+/// where a running process is.
 #[derive(Clone, Debug)]
 pub(crate) struct Workspace {
     folder: PathBuf,
@@ -30,7 +31,12 @@ pub(crate) struct Addresses {
 impl Workspace {
     /// Returns the workspace of the project in `project`; creates its folder for this user only.
     pub(crate) fn open(project: &Path) -> Result<Self> {
-        let folder = project.join(".bowline");
+        Self::at(&project.join(".bowline"))
+    }
+
+    /// Returns the workspace in a folder; creates it for this user only.
+    pub(crate) fn at(folder: &Path) -> Result<Self> {
+        let folder = folder.to_owned();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| cannot("create", &folder))?;
         Ok(Self { folder })
     }
@@ -51,6 +57,32 @@ impl Workspace {
         Ok(token)
     }
 
+    /// Returns the file of the snapshot that a gateway starts from.
+    pub(crate) fn snapshot(&self) -> PathBuf {
+        self.folder.join("snapshot.json")
+    }
+
+    /// Returns the folder of a gateway's spool.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.folder.join("spool")
+    }
+
+    /// Returns the tokens of gateways; makes one the first time.
+    pub(crate) fn gateway_tokens(&self) -> Result<GatewayTokens> {
+        let path = self.folder.join("gateway.token");
+        if let Some(text) = read(&path)? {
+            return Ok(GatewayTokens::new(&text));
+        }
+        let token = GatewayTokens::generate()?;
+        write(&path, token.expose())?;
+        Ok(GatewayTokens::new(token.expose()))
+    }
+
+    /// Keeps the secret that the control role told.
+    pub(crate) fn token_secret_write(&self, secret: &TokenSecret) -> Result<()> {
+        write(&self.folder.join("token.secret"), &secret.expose())
+    }
+
     /// Returns the secret under the MAC of inference ids; makes one the first time.
     pub(crate) fn token_secret(&self) -> Result<TokenSecret> {
         let path = self.folder.join("token.secret");
@@ -64,9 +96,8 @@ impl Workspace {
     }
 
     /// Says where this process serves.
-    pub(crate) fn addresses_write(&self, addresses: &Addresses) -> Result<()> {
-        let text = serde_json::to_string(addresses).context("addresses could not be written as JSON")?;
-        write(&self.folder.join("addresses.json"), &text)
+    pub(crate) fn addresses_write(&self, text: &str) -> Result<()> {
+        write(&self.folder.join("addresses.json"), text)
     }
 
     /// Says that this process serves no more.

@@ -5,6 +5,7 @@ use crate::workspace::Workspace;
 
 mod canary;
 mod gateway;
+mod roles;
 
 /// What to measure.
 #[derive(clap::Subcommand)]
@@ -13,6 +14,8 @@ pub(super) enum Bench {
     Gateway(gateway::Options),
     /// The canary engine: observations per second, error rates, and units until a verdict.
     Canary(canary::Options),
+    /// Roles apart: how long it takes until a pointer move has reached three gateways.
+    Roles(roles::Options),
     /// The embedded store: rows and commits per second.
     Store,
 }
@@ -22,6 +25,7 @@ pub(super) fn run(workspace: &Workspace, bench: &Bench) -> anyhow::Result<Outcom
     match bench {
         Bench::Gateway(options) => gateway::run(workspace, options),
         Bench::Canary(options) => canary::run(options),
+        Bench::Roles(options) => roles::run(workspace, options),
         Bench::Store => store(workspace),
     }
 }

@@ -13,17 +13,25 @@ pub(super) struct Options {
     /// How often a `bowline up` under traffic is killed; 0 for not at all.
     #[arg(long, default_value_t = 200)]
     kills: u32,
+    /// How often the control role of three gateways is killed, while one of them is killed too, a spool is full and clocks are wrong;
+    /// 0 for not at all.
+    #[arg(long, default_value_t = 40)]
+    role_kills: u32,
     /// How long it serves calls while providers fail; `0s` for not at all.
     #[arg(long, default_value = "60s", value_parser = duration)]
     soak: Duration,
 }
 
-/// Kills it, then lets it work among failures. Both are tests that CI runs shorter or not at all.
+/// Kills it, in one process and in several, then lets it work among failures. All are tests that CI runs shorter or not at all.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
     let mut passed = true;
     if options.kills > 0 {
         let mut test = test(workspace, "kill::");
         passed &= process::run(test.env("BOWLINE_KILLS", options.kills.to_string()))?;
+    }
+    if options.role_kills > 0 {
+        let mut test = test(workspace, "roles::nothing_is_lost");
+        passed &= process::run(test.env("BOWLINE_KILLS", options.role_kills.to_string()))?;
     }
     if !options.soak.is_zero() {
         let mut test = test(workspace, "soak::");

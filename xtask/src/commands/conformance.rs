@@ -39,10 +39,11 @@ struct Corpus {
     run: fn(&Path) -> io::Result<Report>,
 }
 
-const CORPORA: [Corpus; 3] = [
+const CORPORA: [Corpus; 4] = [
     Corpus { name: "dotprompt-spec", run: bowline_prompt::conformance::dotprompt },
     Corpus { name: "provider-traffic", run: bowline_providers::conformance::provider_traffic },
     Corpus { name: "prices", run: bowline_providers::conformance::prices },
+    Corpus { name: "promptfoo-examples", run: bowline_eval::conformance::promptfoo_examples },
 ];
 
 // === impl Options ===

@@ -54,7 +54,7 @@ const FULL: [Step; 7] = [
     Step { name: "build", run: build },
     Step { name: "command line", run: reference },
     Step { name: "python", run: |workspace| python::run(workspace, &bowline(workspace)) },
-    Step { name: "tour", run: |workspace| tour::execute(workspace, &bowline(workspace), "README.md".as_ref()) },
+    Step { name: "tour", run: |workspace| tour::execute_all(workspace, &bowline(workspace)) },
     Step { name: "demo", run: demo },
 ];
 

@@ -30,8 +30,31 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ou
     execute(workspace, &bowline, &options.document)
 }
 
+/// Executes the tours of the README and of every page of the documentation that has one, each in a folder of its own.
+pub(super) fn execute_all(workspace: &Workspace, bowline: &Path) -> anyhow::Result<Outcome> {
+    let mut passed = execute(workspace, bowline, "README.md".as_ref())? == Outcome::Passed;
+    for page in pages(workspace)? {
+        passed &= execute(workspace, bowline, &page)? == Outcome::Passed;
+    }
+    Ok(Outcome::of(passed))
+}
+
+/// Returns the pages of the documentation that have a tour, by name.
+fn pages(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(workspace.root.join("docs")).context("listing docs")? {
+        let page = Path::new("docs").join(entry?.file_name());
+        if page.extension().is_some_and(|extension| extension == "md") {
+            let blocks = script::blocks(&workspace.text(&page)?).with_context(|| page.display().to_string())?;
+            pages.extend((!blocks.is_empty()).then_some(page));
+        }
+    }
+    pages.sort();
+    Ok(pages)
+}
+
 /// Executes the tour of a document with a built `bowline`.
-pub(super) fn execute(workspace: &Workspace, bowline: &Path, document: &Path) -> anyhow::Result<Outcome> {
+fn execute(workspace: &Workspace, bowline: &Path, document: &Path) -> anyhow::Result<Outcome> {
     let blocks = script::blocks(&workspace.text(document)?)?;
     if blocks.is_empty() {
         return Ok(Outcome::NotRun(format!("{} has no block marked `sh tour`", document.display())));

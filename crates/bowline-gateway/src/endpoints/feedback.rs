@@ -7,13 +7,13 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::json as answer;
 use crate::gateway::Shared;
 use crate::layers::accept::{Arrival, accept};
 use crate::layers::respond::Body;
 use crate::layers::{identify, limits};
+use crate::recorder::Batch;
 use crate::refusal::Refusal;
 
 /// The longest name of a judgement, in bytes.
@@ -42,12 +42,12 @@ struct Feedback {
 /// # Errors
 /// The body does not fit, the inference is another key's, or the control role cannot keep it now.
 pub(super) async fn feedback(gateway: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let now = gateway.clock.now();
+    let arrival = Arrival::now(gateway.clock.as_ref());
+    let now = arrival.at;
     let live = gateway.live_full();
-    let key = identify::identify(&live, request.headers())?;
+    let key = identify::identify(gateway, &live, request.headers())?;
     let _permit = limits::admit(&gateway.in_flight)?;
     let idempotency = request.headers().get("idempotency-key").map(|value| value.as_bytes().to_vec());
-    let arrival = Arrival { at: now, instant: Instant::now() };
     let accepted = accept(BODY_BYTES_MAX, gateway.options.client_timeout, arrival, request).await?;
     let feedback: Feedback = serde_json::from_slice(&accepted.body).map_err(|error| {
         let hint = "hint: send {\"inference\": ID, \"name\": \"correct\", \"value\": true}; a value is a boolean, a number or a text";
@@ -65,7 +65,7 @@ pub(super) async fn feedback(gateway: &Arc<Shared>, request: Request<Incoming>) 
         value: feedback.value,
         at: now,
     };
-    gateway.sink.outcome(outcome).await.map_err(|error| {
+    gateway.sink.deliver(Batch { outcomes: vec![outcome], ..Batch::default() }).await.map_err(|error| {
         let message =
             format!("the feedback could not be kept: {error}\nhint: send it again with the same `Idempotency-Key`");
         Refusal {
@@ -100,7 +100,9 @@ fn target(gateway: &Shared, key: &SnapshotKey, text: &str) -> Result<OutcomeTarg
     let refusal = |kind, message: &str| Err(Refusal::new(kind, message).parameter("inference"));
     if text.starts_with("inf_") {
         return match text.parse::<InferenceToken>() {
-            Ok(token) if token.verify(&gateway.token_secret, key.id) => Ok(OutcomeTarget::Inference(token.inference)),
+            Ok(token) if token.verify(&gateway.token_secret.load(), key.id) => {
+                Ok(OutcomeTarget::Inference(token.inference))
+            }
             Ok(_) => refusal(
                 ErrorKind::Forbidden,
                 "the inference was not made with this key\nhint: send feedback with the key that made the call",

@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 /// The key is not valid.
 pub(super) fn list(gateway: &Shared, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
     let live = gateway.live_full();
-    let key = identify(&live, headers)?;
+    let key = identify(gateway, &live, headers)?;
     let environment = live.project_of(&key).and_then(|project| project.environments.get(&key.environment));
     let environment =
         environment.ok_or_else(|| Refusal::new(ErrorKind::NotFound, "the environment of the key is gone"))?;

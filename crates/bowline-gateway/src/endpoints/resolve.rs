@@ -6,7 +6,6 @@ use bowline_types::ErrorKind;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::json as answer;
 use crate::gateway::Shared;
@@ -22,9 +21,9 @@ use crate::refusal::Refusal;
 /// # Errors
 /// As a chat call; the body must name a prompt.
 pub(super) async fn resolve(gateway: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let arrival = Arrival { at: gateway.clock.now(), instant: Instant::now() };
+    let arrival = Arrival::now(gateway.clock.as_ref());
     let live = gateway.live_full();
-    let key = identify::identify(&live, request.headers())?;
+    let key = identify::identify(gateway, &live, request.headers())?;
     let _permit = limits::admit(&gateway.in_flight)?;
     let accepted = accept(gateway.options.request_bytes_max, gateway.options.client_timeout, arrival, request).await?;
     let call = decode::decode(&accepted)?;

@@ -1,6 +1,6 @@
 //! The body of a request, read whole and bounded: a reference to a prompt may stand at its end.
 
-use bowline_types::{ErrorKind, Timestamp};
+use bowline_types::{Clock, ErrorKind, Timestamp};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -11,10 +11,12 @@ use crate::refusal::Refusal;
 /// The longest unit that an application may name, in bytes.
 const UNIT_BYTES_MAX: usize = 256;
 
-/// When a request arrived, on both clocks.
+/// When a request arrived, on every clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) at: Timestamp,
+    /// The same on the clock that nobody sets, which leases end by.
+    pub(crate) uptime: Duration,
     pub(crate) instant: Instant,
 }
 
@@ -52,6 +54,15 @@ where
         Refusal::new(ErrorKind::InvalidRequest, format!("the body could not be read: {error}"))
     })?;
     Ok(Accepted { arrival, headers: head.headers, body: collected.to_bytes() })
+}
+
+// === impl Arrival ===
+
+impl Arrival {
+    /// Returns the present.
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self { at: clock.now(), uptime: clock.uptime(), instant: Instant::now() }
+    }
 }
 
 // === impl Accepted ===

@@ -6,14 +6,23 @@ use bowline_registry::SnapshotKey;
 use bowline_types::{ApiKey, ErrorKind};
 use http::{HeaderMap, header};
 
+use crate::gateway::Shared;
 use crate::live::Live;
 use crate::refusal::Refusal;
 
 /// Returns the key of the `Authorization: Bearer …` header.
 ///
 /// # Errors
-/// The header is missing, is no key of Bowline, or the key is unknown or revoked; which of the last two is not said.
-pub(crate) fn identify(live: &Live, headers: &HeaderMap) -> Result<Arc<SnapshotKey>, Refusal> {
+/// The header is missing, is no key of Bowline, or the key is unknown or revoked; which of the last two is not said. Or the keys are
+/// too old to be trusted.
+pub(crate) fn identify(gateway: &Shared, live: &Live, headers: &HeaderMap) -> Result<Arc<SnapshotKey>, Refusal> {
+    if let Some(age) = gateway.too_old() {
+        let message = format!(
+            "the control role has not confirmed the keys for {} s\nhint: whoever runs Bowline must check that the gateway reaches it",
+            age.as_secs()
+        );
+        return Err(Refusal::new(ErrorKind::Unavailable, message).code("snapshot_too_old"));
+    }
     let refusal = |what: &str| {
         let hint = "hint: send `Authorization: Bearer bwl_…`; `bowline key create` makes a key";
         Refusal::new(ErrorKind::Unauthenticated, format!("{what}\n{hint}")).code("invalid_api_key")

@@ -2,13 +2,14 @@
 //! Here and nowhere else a unit gets its arm, so everything after it counts for that arm, errors included.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_canary::Assignment;
 use bowline_chat::openai_chat::ClientRequest;
 use bowline_chat::{ModelRef, Selector};
 use bowline_registry::{ContentCapture, SnapshotKey};
 use bowline_telemetry::TraceContext;
-use bowline_types::{Arm, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, Timestamp, Unit, closest};
+use bowline_types::{Arm, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, Unit, closest};
 
 use crate::exchange::{Assigned, Exchange, Outcome};
 use crate::layers::accept::{Accepted, Arrival};
@@ -50,13 +51,13 @@ pub(crate) fn resolve(
     accepted: &Accepted,
     call: &ClientRequest,
 ) -> Result<(Exchange, Target), Refusal> {
-    let Arrival { at, instant } = accepted.arrival;
+    let Arrival { at, uptime, instant } = accepted.arrival;
     let id = InferenceId::generate(at);
     let unit = Exchange::unit(id, accepted.unit()?, call.request.user.as_deref());
     let project = live.project_of(&key).ok_or_else(|| missing("project", key.project.as_str(), []))?;
     let choice = match &call.model {
         ModelRef::Alias(alias) => model(project, &key, alias, call)?,
-        ModelRef::Prompt { name, selector } => prompt(project, &key, name, selector.as_ref(), (&unit, at))?,
+        ModelRef::Prompt { name, selector } => prompt(project, &key, name, selector.as_ref(), (&unit, uptime))?,
     };
     let trace =
         accepted.header("traceparent").and_then(|parent| TraceContext::parse(parent, accepted.header("tracestate")));
@@ -120,7 +121,7 @@ fn prompt(
     key: &SnapshotKey,
     name: &PromptName,
     selector: Option<&Selector>,
-    (unit, at): (&Unit, Timestamp),
+    (unit, uptime): (&Unit, Duration),
 ) -> Result<Choice, Refusal> {
     let named = match selector {
         Some(Selector::Environment(named)) if *named != key.environment && !key.environments.contains(named) => {
@@ -142,7 +143,7 @@ fn prompt(
             let served = prompt.pinned.get(digest);
             (served.ok_or_else(|| missing("version", &digest.to_string(), []).parameter("model"))?, None, false)
         }
-        Some(Selector::Environment(_)) | None => assign(prompt, unit, at),
+        Some(Selector::Environment(_)) | None => assign(prompt, unit, uptime),
     };
     Ok(Choice {
         environment: named.clone(),
@@ -157,9 +158,9 @@ fn prompt(
 
 /// Gives a unit its arm. Without news from the control role for longer than the lease, everybody gets stable, outside of the
 /// rollout: nobody is there to judge the candidate, and units that changed sides would blur the arms.
-fn assign<'a>(prompt: &'a LivePrompt, unit: &Unit, now: Timestamp) -> (&'a Arc<Served>, Option<Assigned>, bool) {
+fn assign<'a>(prompt: &'a LivePrompt, unit: &Unit, uptime: Duration) -> (&'a Arc<Served>, Option<Assigned>, bool) {
     let Some(trial) = &prompt.trial else { return (&prompt.stable, None, false) };
-    if now >= trial.rollout.lease_until {
+    if !trial.lease.holds(uptime) {
         return (&prompt.stable, None, true);
     }
     let arm = Assignment::new(trial.rollout.id, unit).arm(trial.rollout.share);

@@ -324,7 +324,7 @@ pub(crate) fn build(status: StatusCode, headers: HeaderMap, content_type: &'stat
 /// Returns the headers that name the inference, its version, its arm, and what it cost where that is known already.
 pub(crate) fn headers(gateway: &Shared, exchange: &Exchange, notes: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    let token = InferenceToken::new(&gateway.token_secret, exchange.id, exchange.key.id);
+    let token = InferenceToken::new(&gateway.token_secret.load(), exchange.id, exchange.key.id);
     insert(&mut headers, "x-bowline-inference", &token.to_string());
     if let Some(version) = exchange.version {
         insert(&mut headers, "x-bowline-version", &version.to_string());

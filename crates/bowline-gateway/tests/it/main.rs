@@ -6,4 +6,5 @@ mod dialects;
 mod faults;
 mod prompts;
 mod records;
+mod standing;
 mod support;

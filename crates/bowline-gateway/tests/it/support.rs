@@ -5,7 +5,7 @@ mod sink;
 mod snapshot;
 mod upstream;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bowline_gateway::{Gateway, GatewayOptions, Handle, Parts, Secrets};
 use bowline_registry::Snapshot;
@@ -31,16 +31,24 @@ pub(crate) struct Server {
     pub(crate) key: String,
     pub(crate) snapshots: Option<watch::Sender<Arc<Snapshot>>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) secrets: Arc<OneSecret>,
     stop: CancellationToken,
     running: JoinHandle<()>,
 }
 
 /// Knows one secret.
-struct OneSecret;
+pub(crate) struct OneSecret(Mutex<String>);
+
+impl OneSecret {
+    /// Puts another one in its place.
+    pub(crate) fn rotate(&self, secret: &str) {
+        secret.clone_into(&mut self.0.lock().unwrap());
+    }
+}
 
 impl Secrets for OneSecret {
     fn resolve(&self, reference: &SecretRef) -> Option<Secret> {
-        (reference.to_string() == "env:UPSTREAM_KEY").then(|| Secret::new("upstream-secret".to_owned()))
+        (reference.to_string() == "env:UPSTREAM_KEY").then(|| Secret::new(self.0.lock().unwrap().clone()))
     }
 }
 
@@ -55,12 +63,13 @@ impl Server {
         let key = builder.key.expose().to_owned();
         let (snapshots, receiver) = watch::channel(Arc::new(builder.build()));
         let (sink, clock) = (Arc::new(MemorySink::default()), Arc::new(ManualClock::default()));
+        let secrets = Arc::new(OneSecret(Mutex::new("upstream-secret".to_owned())));
         let metrics = Arc::new(Metrics::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let gateway = Gateway::new(Parts {
             options,
             snapshots: receiver,
             sink: Arc::clone(&sink) as _,
-            secrets: Arc::new(OneSecret),
+            secrets: Arc::clone(&secrets) as _,
             token_secret: TokenSecret::generate().unwrap(),
             clock: Arc::clone(&clock) as _,
             metrics: Arc::clone(&metrics),
@@ -70,7 +79,7 @@ impl Server {
         let address = listener.local_addr().unwrap().to_string();
         let (stop, handle) = (CancellationToken::new(), gateway.handle());
         let running = tokio::task::spawn(gateway.run(listener, stop.clone()));
-        Self { address, handle, sink, clock, key, snapshots: Some(snapshots), metrics, stop, running }
+        Self { address, handle, sink, clock, key, snapshots: Some(snapshots), metrics, secrets, stop, running }
     }
 
     /// Serves another snapshot from now on.

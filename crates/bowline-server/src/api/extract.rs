@@ -11,7 +11,7 @@ use super::BODY_BYTES_MAX;
 use crate::error::Error;
 
 /// A JSON body.
-pub(super) struct Body<T>(pub(super) T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 /// The parts of the path.
 pub(crate) struct Path<T>(pub(crate) T);

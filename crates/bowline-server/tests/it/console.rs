@@ -115,7 +115,7 @@ async fn no_content_and_no_foreign_markup_reach_a_page() {
         record.content = Some(Content { input: "the question".to_owned(), output: "the answer".to_owned() });
         records.push(record);
     }
-    world.control.records_append(records, Vec::new()).await.unwrap();
+    world.control.records_append(records, Vec::new(), Vec::new()).await.unwrap();
     world.control.tick().await.unwrap();
     let markup = "<img src=x onerror=alert(1)>\"'&";
     let by = ActionRequest { actor: markup.to_owned(), why: markup.to_owned(), off: false };

@@ -61,7 +61,7 @@ impl Story {
                 let unit = format!("{}-{number}", batches.len());
                 batch.push(world.serve(Call { prompt: classify(), unit }));
             }
-            world.control.records_append(batch.clone(), Vec::new()).await.unwrap();
+            world.control.records_append(batch.clone(), Vec::new(), Vec::new()).await.unwrap();
             world.control.tick().await.unwrap();
             batches.push(batch);
         }
@@ -78,7 +78,7 @@ impl Story {
                 teller.restart().await;
             }
             teller.clock.advance(Duration::from_secs(20));
-            while teller.control.records_append(batch.clone(), Vec::new()).await.is_err() {
+            while teller.control.records_append(batch.clone(), Vec::new(), Vec::new()).await.is_err() {
                 teller.restart().await;
             }
             if dies(number) {
@@ -170,7 +170,7 @@ async fn a_step_that_failed_is_taken_again_without_a_restart() {
             teller.store.arm(Some(Fault { commit, moment }));
             for batch in &story.batches {
                 teller.clock.advance(Duration::from_secs(20));
-                while teller.control.records_append(batch.clone(), Vec::new()).await.is_err() {}
+                while teller.control.records_append(batch.clone(), Vec::new(), Vec::new()).await.is_err() {}
                 while teller.control.tick().await.is_err() {}
             }
             teller.control.tick().await.unwrap();

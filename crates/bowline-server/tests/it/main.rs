@@ -6,6 +6,8 @@ mod console;
 mod console_look;
 mod crashes;
 mod faulty;
+mod internal;
+mod links;
 mod rollouts;
 mod snapshots;
 mod world;

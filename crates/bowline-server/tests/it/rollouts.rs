@@ -196,7 +196,7 @@ async fn late_records_count_as_unknown() {
     let late = judged(late, CheckResult::Pass);
     world.traffic(&classify(), 40).await;
     world.control.tick().await.unwrap();
-    world.control.records_append(vec![late.clone()], Vec::new()).await.unwrap();
+    world.control.records_append(vec![late.clone()], Vec::new(), Vec::new()).await.unwrap();
     world.control.tick().await.unwrap();
     let log = world.control.observation_list(&project(), 1, 0).await.unwrap();
     let found = log.iter().find(|observation| observation.unit.value == "late").unwrap();
@@ -217,10 +217,10 @@ async fn a_unit_counts_once_by_its_first_call() {
     let first = records[0].id;
     // Delivered in any order, and twice.
     records.reverse();
-    world.control.records_append(records.clone(), Vec::new()).await.unwrap();
+    world.control.records_append(records.clone(), Vec::new(), Vec::new()).await.unwrap();
     world.clock.advance(Duration::from_secs(31));
     world.control.tick().await.unwrap();
-    world.control.records_append(records, Vec::new()).await.unwrap();
+    world.control.records_append(records, Vec::new(), Vec::new()).await.unwrap();
     world.traffic(&classify(), 40).await;
     world.control.tick().await.unwrap();
     let log = world.control.observation_list(&project(), 1, 0).await.unwrap();
@@ -243,7 +243,7 @@ async fn late_outcomes_change_reports_and_no_verdict() {
     for record in &mut records {
         record.checks.insert("complete".to_owned(), CheckResult::Pass);
     }
-    world.control.records_append(records.clone(), Vec::new()).await.unwrap();
+    world.control.records_append(records.clone(), Vec::new(), Vec::new()).await.unwrap();
     world.clock.advance(Duration::from_secs(31));
     world.control.tick().await.unwrap();
     let before = world.control.rollout_view(&project(), 1).await.unwrap();
@@ -259,7 +259,7 @@ async fn late_outcomes_change_reports_and_no_verdict() {
             value: OutcomeValue::Flag(record.arm == Some(Arm::Stable)),
             at: world.clock.now(),
         };
-        world.control.outcome_append(outcome).await.unwrap();
+        world.control.records_append(Vec::new(), vec![outcome], Vec::new()).await.unwrap();
     }
     world.control.tick().await.unwrap();
     let after = world.control.rollout_view(&project(), 1).await.unwrap();
@@ -287,8 +287,8 @@ async fn outcomes_in_time_are_judged() {
         at: world.clock.now(),
     };
     // An outcome may come before its inference.
-    world.control.outcome_append(outcome).await.unwrap();
-    world.control.records_append(vec![record], Vec::new()).await.unwrap();
+    world.control.records_append(Vec::new(), vec![outcome], Vec::new()).await.unwrap();
+    world.control.records_append(vec![record], Vec::new(), Vec::new()).await.unwrap();
     world.clock.advance(Duration::from_secs(31));
     world.control.tick().await.unwrap();
     let log = world.control.observation_list(&project(), 1, 0).await.unwrap();
@@ -304,7 +304,7 @@ async fn lost_records_withhold_promotion() {
     let instance = InstanceId::generate(world.clock.now());
     let loss = |total| LossRecord { instance, rollout: id, arm: Arm::Candidate, total };
     // A total that is told twice is not lost twice.
-    world.control.records_append(Vec::new(), vec![loss(40), loss(40)]).await.unwrap();
+    world.control.records_append(Vec::new(), Vec::new(), vec![loss(40), loss(40)]).await.unwrap();
     for _ in 0..80 {
         world.traffic(&classify(), 10).await;
         world.control.tick().await.unwrap();
@@ -331,7 +331,7 @@ async fn data_that_cannot_be_trusted_is_held_and_still_watched() {
                 records.push(record);
             }
         }
-        world.control.records_append(records, Vec::new()).await.unwrap();
+        world.control.records_append(records, Vec::new(), Vec::new()).await.unwrap();
         world.control.tick().await.unwrap();
     }
     let held = world.newest_rollout().await;

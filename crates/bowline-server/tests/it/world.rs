@@ -154,6 +154,12 @@ impl World {
         self.control.snapshots().borrow().clone()
     }
 
+    /// A record of a call that a gateway served now.
+    pub(crate) fn call(&mut self) -> InferenceRecord {
+        let unit = format!("user-{}", self.served);
+        self.serve(Call { prompt: classify(), unit })
+    }
+
     pub(crate) fn live(&self, prompt: &PromptName) -> SnapshotPrompt {
         self.snapshot().projects[&project()].environments[&prod()].prompts[prompt].clone()
     }
@@ -216,7 +222,7 @@ impl World {
             let unit = format!("user-{}", self.served);
             records.push(self.serve(Call { prompt: prompt.clone(), unit }));
         }
-        self.control.records_append(records, Vec::new()).await.unwrap();
+        self.control.records_append(records, Vec::new(), Vec::new()).await.unwrap();
     }
 
     /// Serves traffic, a few calls between two ticks, until the newest rollout has ended; at most `calls_max` calls.

@@ -37,6 +37,8 @@ pub(super) struct State {
     clock: Arc<dyn Clock>,
     snapshot: Mutex<Option<(u64, Timestamp)>>,
     rollouts: Mutex<Vec<RolloutStatus>>,
+    /// Entries that wait, bytes on disk, and when the oldest entry came.
+    spool: Mutex<Option<(u64, u64, Option<Timestamp>)>>,
 }
 
 /// Every state, so that a series goes to 0 when its state ends.
@@ -53,11 +55,15 @@ const STATES: [RolloutState; 6] = [
 
 impl State {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, snapshot: Mutex::default(), rollouts: Mutex::default() }
+        Self { clock, snapshot: Mutex::default(), rollouts: Mutex::default(), spool: Mutex::default() }
     }
 
     pub(super) fn snapshot_set(&self, epoch: u64, confirmed_at: Timestamp) {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some((epoch, confirmed_at));
+    }
+
+    pub(super) fn spool_set(&self, waiting: u64, bytes: u64, oldest: Option<Timestamp>) {
+        *self.spool.lock().unwrap_or_else(PoisonError::into_inner) = Some((waiting, bytes, oldest));
     }
 
     pub(super) fn rollouts_set(&self, rollouts: Vec<RolloutStatus>) {
@@ -78,6 +84,18 @@ impl Collector for State {
             gauge(&mut encoder, "bowline_snapshot_epoch", "The snapshot that is served.", [(vec![], epoch)])?;
             let help = "Seconds since control last confirmed the snapshot.";
             gauge(&mut encoder, "bowline_snapshot_age_seconds", help, [(vec![], age)])?;
+        }
+        if let Some((waiting, bytes, oldest)) = *self.spool.lock().unwrap_or_else(PoisonError::into_inner) {
+            let age = oldest.map_or(0.0, |oldest| self.clock.now().since(oldest).as_secs_f64());
+            gauge(
+                &mut encoder,
+                "bowline_spool_depth",
+                "Entries of the spool that wait for control.",
+                [(vec![], waiting)],
+            )?;
+            gauge(&mut encoder, "bowline_spool_bytes", "Bytes of the spool on disk.", [(vec![], bytes)])?;
+            let help = "Seconds that the oldest entry of the spool has waited.";
+            gauge(&mut encoder, "bowline_spool_oldest_seconds", help, [(vec![], age)])?;
         }
         let rollouts = self.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
         if rollouts.is_empty() {

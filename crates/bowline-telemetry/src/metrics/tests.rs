@@ -37,6 +37,8 @@ fn the_page_after_fixed_records() {
     metrics.record_lost(Some(Arm::Candidate));
     metrics.record_lost(None);
     metrics.check_unknown(UnknownReason::TooCostly);
+    metrics.spool_set(3, 4_096, Some(Clock::now(clock.as_ref()).before(std::time::Duration::from_secs(2))));
+    metrics.spool_delivered(7);
     metrics.snapshot_set(42, clock.now());
     clock.advance(std::time::Duration::from_millis(2_500));
     metrics.rollouts_set(vec![RolloutStatus {

@@ -6,6 +6,7 @@ mod check;
 mod kill;
 mod project;
 mod prompt;
+mod roles;
 mod serving;
 mod soak;
 mod stability;

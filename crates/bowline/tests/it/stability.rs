@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_gateway::{Gateway, GatewayOptions, Parts, Secrets, Sink, SinkError, SinkFuture};
+use bowline_gateway::{Batch, Gateway, GatewayOptions, Parts, Secrets, Sink, SinkError, SinkFuture};
 use bowline_prompt::{MemorySource, check};
 use bowline_registry::Source;
 use bowline_server::wire::{KeyRequest, ReleasePrompt, ReleaseRequest};
 use bowline_server::{Control, ControlOptions};
 use bowline_sim::Scenario;
-use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord, Provenance};
+use bowline_store::Provenance;
 use bowline_store_sqlite::{Options, SqliteStore};
 use bowline_telemetry::Metrics;
 use bowline_types::{Clock, Secret, SecretRef, SystemClock, TokenSecret};
@@ -38,14 +38,10 @@ struct ControlSink(Control);
 struct NoSecrets;
 
 impl Sink for ControlSink {
-    fn records(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> SinkFuture<'_> {
-        let kept = self.0.records_append(inferences, losses);
-        Box::pin(async { kept.await.map_err(|error| SinkError(error.to_string())) })
-    }
-
-    fn outcome(&self, outcome: OutcomeRecord) -> SinkFuture<'_> {
-        let kept = self.0.outcome_append(outcome);
-        Box::pin(async { kept.await.map_err(|error| SinkError(error.to_string())) })
+    fn deliver(&self, batch: Batch) -> SinkFuture<'_> {
+        let Batch { inferences, outcomes, losses } = batch;
+        let kept = self.0.records_append(inferences, outcomes, losses);
+        Box::pin(async { kept.await.map_err(|error| SinkError::Unavailable(error.to_string())) })
     }
 }
 

@@ -78,7 +78,8 @@ const RESERVED: [Row; 10] = [
     ("rusqlite", &["bowline-store-sqlite"]),
     ("hyper", NETWORK),
     ("hyper-util", NETWORK),
-    ("hyper-rustls", &["bowline-telemetry", "bowline-gateway"]),
+    // The server has both ends of the way between gateways and control.
+    ("hyper-rustls", &["bowline-telemetry", "bowline-gateway", "bowline-server"]),
     ("tower", &["bowline-server", "bowline"]),
     (
         "tokio",

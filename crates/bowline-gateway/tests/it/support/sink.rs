@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bowline_gateway::{Sink, SinkError, SinkFuture};
+use bowline_gateway::{Batch, Sink, SinkError, SinkFuture};
 use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
 use tokio::sync::Notify;
 
@@ -66,24 +66,23 @@ impl MemorySink {
             }
             released.await;
         }
-        if self.failing.load(Ordering::SeqCst) { Err(SinkError("the sink fails".to_owned())) } else { Ok(()) }
+        if self.failing.load(Ordering::SeqCst) {
+            Err(SinkError::Unavailable("the sink fails".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Sink for MemorySink {
-    fn records(&self, inferences: Vec<InferenceRecord>, losses: Vec<LossRecord>) -> SinkFuture<'_> {
+    fn deliver(&self, batch: Batch) -> SinkFuture<'_> {
         Box::pin(async move {
             self.admit().await?;
-            self.records.lock().unwrap().extend(inferences);
-            *self.losses.lock().unwrap() = losses;
-            Ok(())
-        })
-    }
-
-    fn outcome(&self, outcome: OutcomeRecord) -> SinkFuture<'_> {
-        Box::pin(async move {
-            self.admit().await?;
-            self.outcomes.lock().unwrap().push(outcome);
+            self.records.lock().unwrap().extend(batch.inferences);
+            if batch.outcomes.is_empty() {
+                *self.losses.lock().unwrap() = batch.losses;
+            }
+            self.outcomes.lock().unwrap().extend(batch.outcomes);
             Ok(())
         })
     }
