@@ -7,6 +7,7 @@ use crate::workspace::Workspace;
 
 mod bench;
 mod chaos;
+mod cluster;
 mod conformance;
 mod generate;
 mod image;
@@ -41,6 +42,9 @@ enum Command {
     Bench(bench::Bench),
     /// Kills it under traffic, many times, and lets it work among failures.
     Chaos(chaos::Options),
+    /// Runs Kubernetes on this machine, without Docker.
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
 }
 
 /// How a chore ended.
@@ -67,6 +71,7 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Image(options) => image::run(&workspace, &options),
         Command::Bench(bench) => bench::run(&workspace, &bench),
         Command::Chaos(options) => chaos::run(&workspace, &options),
+        Command::Cluster(cluster) => cluster::run(&workspace, &cluster),
     }
 }
 

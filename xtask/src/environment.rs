@@ -25,6 +25,20 @@ pub(crate) fn cargo_home() -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cargo")))
 }
 
+/// Returns the kubeconfig of an existing cluster: the first file of `KUBECONFIG`.
+pub(crate) fn kubeconfig() -> Option<PathBuf> {
+    variable("KUBECONFIG")?.split(':').find(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Returns what the processes of a cluster get of the environment: where programs are, and a home. System programs may be missing in the
+/// search path of a person.
+pub(crate) fn passed_on() -> Vec<(&'static str, String)> {
+    let path =
+        format!("{}:/usr/local/sbin:/usr/sbin:/sbin", variable("PATH").unwrap_or_else(|| "/usr/bin:/bin".to_owned()));
+    let home = variable("HOME").unwrap_or_else(|| "/".to_owned());
+    vec![("PATH", path), ("HOME", home)]
+}
+
 /// Returns the search path with a folder in front of it.
 pub(crate) fn path_with(folder: &Path) -> String {
     format!("{}:{}", folder.display(), variable("PATH").unwrap_or_default())

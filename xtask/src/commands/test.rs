@@ -10,6 +10,7 @@ use crate::stopwatch::{Stopwatch, Took};
 use crate::workspace::Workspace;
 
 mod browser;
+mod cluster;
 mod deny;
 mod python;
 mod registries;
@@ -61,11 +62,15 @@ const FULL: [Step; 9] = [
     Step { name: "image", run: image::test },
 ];
 
+/// Runs when it is named only: on a new machine it builds Kubernetes, which takes longer than all the others together.
+const NAMED: [Step; 1] = [Step { name: "cluster", run: |_| cluster::run() }];
+
 /// Runs the steps up to the first that fails, and prints what became of each.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
     if let Some(name) = &options.only {
-        let step = QUICK.iter().chain(&FULL).find(|step| step.name == name);
-        let names = QUICK.iter().chain(&FULL).map(|step| step.name).collect::<Vec<_>>().join(", ");
+        let steps = || QUICK.iter().chain(&FULL).chain(&NAMED);
+        let step = steps().find(|step| step.name == name);
+        let names = steps().map(|step| step.name).collect::<Vec<_>>().join(", ");
         let step = step.with_context(|| format!("there is no step `{name}`\nhint: {names}"))?;
         return Ok(print(&[step.record(workspace)]));
     }
@@ -76,6 +81,8 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ou
         records.push(if failed { Record::not_run(step, "a step before it failed") } else { step.record(workspace) });
     }
     records.extend(beyond.iter().map(|step| Record::not_run(step, "needs `cargo xtask test --full`")));
+    let named = |step: &Step| Record::not_run(step, &format!("needs `cargo xtask test --only {}`", step.name));
+    records.extend(NAMED.iter().map(named));
     Ok(print(&records))
 }
 

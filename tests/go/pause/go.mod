@@ -1,0 +1,3 @@
+module bowline.dev/cluster/pause
+
+go 1.25.0
