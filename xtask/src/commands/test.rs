@@ -164,7 +164,6 @@ fn reference(workspace: &Workspace) -> anyhow::Result<Outcome> {
     generate::run(workspace, &generate::Options::check(bowline(workspace)))
 }
 
-
 fn demo(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let mut command = Command::new(bowline(workspace));
     Ok(Outcome::of(process::run(command.args(["demo", "--exit"]).current_dir(&workspace.root))?))

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -24,25 +25,25 @@ fn assertion(entry: &Value) -> Assertion {
         value: entry.get("value").cloned().unwrap_or(Value::Null),
         threshold: entry.get("threshold").and_then(Value::as_f64),
         weight: entry.get("weight").and_then(Value::as_f64).unwrap_or(1.0),
-        metric: entry.get("metric").and_then(Value::as_str).map(str::to_owned),
+        metric: entry.get("metric").and_then(Value::as_str).map(Into::into),
         provider: None,
-        rubric_prompt: entry.get("rubricPrompt").cloned(),
-        config: Map::new(),
-        file: "evals/x.yaml".to_owned(),
+        rubric_prompt: entry.get("rubricPrompt").cloned().map(Into::into),
+        config: Map::new().into(),
+        file: "evals/x.yaml".into(),
         span: None,
     }
 }
 
 fn node(entry: &Value) -> AssertionNode {
     if entry["type"] != "assert-set" {
-        return AssertionNode::One(Box::new(assertion(entry)));
+        return AssertionNode::One(Arc::new(assertion(entry)));
     }
-    AssertionNode::Set(AssertionSet {
-        members: entry["assert"].as_array().unwrap().iter().map(assertion).collect(),
+    AssertionNode::Set(Arc::new(AssertionSet {
+        members: entry["assert"].as_array().unwrap().iter().map(assertion).map(Arc::new).collect(),
         threshold: entry.get("threshold").and_then(Value::as_f64),
         weight: entry.get("weight").and_then(Value::as_f64).unwrap_or(1.0),
-        metric: entry.get("metric").and_then(Value::as_str).map(str::to_owned),
-    })
+        metric: entry.get("metric").and_then(Value::as_str).map(Into::into),
+    }))
 }
 
 fn text(output: &str) -> Subject {
@@ -243,10 +244,10 @@ fn what_cannot_be_graded_is_errored() {
     with_context(&Value::Null, &[], |context| {
         let prepared = Prepared::new(&rubric, &rubric.value).unwrap();
         assert_eq!(prepared.ask(&rubric, &failed, context), Ok(None));
-        let found = grade_case(&[AssertionNode::One(Box::new(rubric.clone()))], [], Some(0.0), context);
+        let found = grade_case(&[AssertionNode::One(Arc::new(rubric.clone()))], [], Some(0.0), context);
         assert!(found.errored && !found.pass, "{found:?}");
         let ignored = Assertion { weight: 0.0, ..rubric.clone() };
-        let found = grade_case(&[AssertionNode::One(Box::new(ignored))], [Grade::failed_to("x")], None, context);
+        let found = grade_case(&[AssertionNode::One(Arc::new(ignored))], [Grade::failed_to("x")], None, context);
         assert!(!found.errored && found.pass, "{found:?}");
     });
     // A regular expression that would never end.
