@@ -32,7 +32,7 @@ pub(crate) enum Bundle {
                         `-image` behind the tag, for `COPY --from` and Kubernetes image volumes."
 )]
 pub(crate) struct BundleBuild {
-    /// Where it goes: oci:PATH[:TAG] [default: oci:.bowline/bundles, with the tags `latest` and the commit]
+    /// Where it goes: `oci:PATH[:TAG]` [default: oci:.bowline/bundles, with the tags `latest` and the commit]
     #[arg(long, value_name = "REF")]
     pub(crate) to: Option<Reference>,
     /// Bundles a working tree that differs from its commit; a protected environment refuses such a bundle
@@ -50,7 +50,7 @@ pub(crate) struct BundlePush {
     /// Where it goes: REGISTRY/REPOSITORY:TAG
     #[arg(value_name = "REF", value_parser = tagged)]
     pub(crate) to: RegistryReference,
-    /// The bundle: oci:PATH[:TAG] [default: oci:.bowline/bundles:latest]
+    /// The bundle: `oci:PATH[:TAG]` [default: oci:.bowline/bundles:latest]
     #[arg(long, value_name = "REF")]
     pub(crate) from: Option<Reference>,
     /// The private key that signs it, in cosign's form: a file, file:PATH or env:NAME [default: it is not signed]
@@ -69,10 +69,10 @@ pub(crate) struct BundlePush {
 /// `bowline bundle pull`.
 #[derive(Args, Debug)]
 pub(crate) struct BundlePull {
-    /// The bundle: REGISTRY/REPOSITORY[:TAG][@DIGEST]
+    /// The bundle: `REGISTRY/REPOSITORY[:TAG][@DIGEST]`
     #[arg(value_name = "REF")]
     pub(crate) from: Reference,
-    /// Where it goes: oci:PATH[:TAG] [default: oci:.bowline/bundles, with the tag it has]
+    /// Where it goes: `oci:PATH[:TAG]` [default: oci:.bowline/bundles, with the tag it has]
     #[arg(long, value_name = "REF")]
     pub(crate) to: Option<Reference>,
     #[command(flatten)]
@@ -85,7 +85,7 @@ pub(crate) struct BundlePull {
     after_help = "Everything is held against its digest; with --key, a signature by one of the keys must be there too."
 )]
 pub(crate) struct BundleVerify {
-    /// The bundle: REGISTRY/REPOSITORY[:TAG][@DIGEST] or oci:PATH[:TAG]
+    /// The bundle: `REGISTRY/REPOSITORY[:TAG][@DIGEST]` or `oci:PATH[:TAG]`
     #[arg(value_name = "REF")]
     pub(crate) bundle: Reference,
     /// A public key that must have signed it, in cosign's form: a file, file:PATH or env:NAME; of several, one is enough
@@ -98,7 +98,7 @@ pub(crate) struct BundleVerify {
 /// `bowline bundle inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct BundleInspect {
-    /// The bundle: REGISTRY/REPOSITORY[:TAG][@DIGEST] or oci:PATH[:TAG] [default: oci:.bowline/bundles:latest]
+    /// The bundle: `REGISTRY/REPOSITORY[:TAG][@DIGEST]` or `oci:PATH[:TAG]` [default: oci:.bowline/bundles:latest]
     #[arg(value_name = "REF")]
     pub(crate) bundle: Option<Reference>,
     #[command(flatten)]

@@ -16,8 +16,8 @@ pub(crate) struct Release {
     /// The environment
     #[arg(long, value_name = "ENV")]
     pub(crate) env: EnvironmentName,
-    /// Releases a bundle instead of the working tree, once the policy of the environment holds: REGISTRY/REPOSITORY[:TAG][@DIGEST] or
-    /// oci:PATH[:TAG]
+    /// Releases a bundle instead of the working tree, once the policy of the environment holds: `REGISTRY/REPOSITORY[:TAG][@DIGEST]` or
+    /// `oci:PATH[:TAG]`
     #[arg(long, value_name = "REF")]
     pub(crate) bundle: Option<Reference>,
     /// Tries versions again that lost in this environment before

@@ -23,7 +23,7 @@ pub(crate) enum Image {
                         options give the same image, bit for bit. Its time is SOURCE_DATE_EPOCH, else that of the commit, else 1970."
 )]
 pub(crate) struct ImageBuild {
-    /// What it is built upon: `scratch`, an image of a registry, or oci:PATH[:TAG]
+    /// What it is built upon: `scratch`, an image of a registry, or `oci:PATH[:TAG]`
     #[arg(long, value_name = "REF", default_value = "scratch")]
     pub(crate) base: BaseImage,
     /// Adds a file or what is in a folder; may be repeated. PLACE is absolute, and a folder where it ends in a slash
@@ -66,7 +66,7 @@ pub(crate) struct ImageBuild {
     /// The name that the image has in a layout or archive, such as registry.example/desk/app:1.0
     #[arg(long, value_name = "REF")]
     pub(crate) tag: Option<String>,
-    /// Where it goes: oci:PATH[:TAG], oci-archive:FILE, or an image of a registry [default: oci:.bowline/images]
+    /// Where it goes: `oci:PATH[:TAG]`, oci-archive:FILE, or an image of a registry [default: oci:.bowline/images]
     #[arg(long, value_name = "REF")]
     pub(crate) to: Option<Destination>,
     /// Attaches a bill of materials (CycloneDX): every added file with its digest, and the base
@@ -79,7 +79,7 @@ pub(crate) struct ImageBuild {
 /// `bowline image inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct ImageInspect {
-    /// An image of a registry, or oci:PATH[:TAG]
+    /// An image of a registry, or `oci:PATH[:TAG]`
     pub(crate) image: Reference,
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
