@@ -167,6 +167,7 @@ fn thirty_cases_decide() {
 fn without_the_gate_a_failing_case_is_told_by_the_exit_code() {
     let provider = Provider::start(EXACT);
     let project = example(&provider.address);
+    check(&project, &["check"], 0, &["1 prompt and 1 suite, nothing wrong"]);
     check(&project, &["test"], 100, &["some cases failed; `bowline test --gate` decides"]);
     check(&project, &["test", "--filter", "threat of LEGAL"], 0, &[]);
     check(&project, &["test", "--filter", "nowhere"], 1, &["no case has the text `nowhere`"]);
