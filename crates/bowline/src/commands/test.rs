@@ -43,7 +43,8 @@ pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
     let results = Results::new(&session, &ran.journal);
     let policy = policy(project, &environment, test);
     let compared = test.gate.then(|| environment.clone());
-    let report = results.report(About { environment: compared, commit: commit(&loaded), policy })?;
+    let is_real = test.gate && project.is_real(&environment);
+    let report = results.report(About { environment: compared, commit: commit(&loaded), policy, is_real })?;
     for file in &test.reports {
         write(file, &report, &results)?;
     }

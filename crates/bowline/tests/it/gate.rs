@@ -358,6 +358,19 @@ fn reports_are_written() {
     check(&project, &["test", "--report", "html=nowhere/r.html"], 1, &["could not write the report nowhere/r.html"]);
 }
 
+/// Without the gate it is only told: whoever tries a prompt may do so on a simulator.
+#[test]
+fn simulated_answers_pass_no_gate_of_an_environment_with_real_providers() {
+    let provider = Provider::start(EXACT);
+    let project = released(&provider.address);
+    let also = "identity: openai }\n  anthropic: { kind: anthropic, api_key: env:ANTHROPIC_API_KEY }";
+    project.edit("bowline.yaml", "identity: openai }", also);
+    let refused = "failed: answers come from a simulator, and the environment serves real providers";
+    check(&project, &["test", "--gate", "--env", "prod"], 100, &[refused]);
+    let tried = check(&project, &["test", "--env", "prod", "--filter", "legal"], 0, &["Simulated"]);
+    assert!(!tried.seen().contains(refused));
+}
+
 /// What `bowline test` writes is what `bowline bundle push --attest` signs and what a policy reads.
 #[test]
 fn the_report_of_a_run_is_held_against_a_policy() {
