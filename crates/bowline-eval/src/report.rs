@@ -228,6 +228,21 @@ impl CaseResult {
     pub fn title(&self) -> &str {
         self.description.as_deref().filter(|text| !text.trim().is_empty()).unwrap_or(&self.case)
     }
+
+    /// Returns what a heading calls the case: its title and, where that is a mere id, its variables.
+    fn heading(&self) -> String {
+        let mut heading = self.title().to_owned();
+        if heading == self.case {
+            for (name, value) in &self.vars {
+                heading.push_str(&format!(" · {name}: "));
+                match value {
+                    Value::String(text) => heading.push_str(text),
+                    other => heading.push_str(&other.to_string()),
+                }
+            }
+        }
+        heading
+    }
 }
 
 // === impl Format ===

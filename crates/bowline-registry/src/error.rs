@@ -16,7 +16,8 @@ pub enum Error {
     },
     /// The environment takes its versions from elsewhere.
     #[error(
-        "environment `{environment}` takes its versions from `{source_name}`, not from `{given}`\nhint: change `environments.{environment}.source` in bowline.yaml, so that two authorities never fight"
+        "environment `{environment}` takes its versions from `{source_name}`, not from `{given}`\nhint: {}",
+        way_in(.environment, .source_name)
     )]
     SourceRefused {
         /// The environment.
@@ -154,4 +155,14 @@ pub enum Error {
     /// The store failed.
     #[error("could not use the store")]
     Store(#[from] bowline_store::Error),
+}
+
+/// Returns what to do where an environment refused a source, so that two authorities never fight over it.
+fn way_in(environment: &EnvironmentName, source: &str) -> String {
+    let way = match source {
+        "bundle" => "release a bundle with `--bundle REF`",
+        "cli" => "release the working tree, without `--bundle`",
+        _ => "edit the files, which are live there as they are",
+    };
+    format!("{way}; or change `environments.{environment}.source` in bowline.yaml")
 }

@@ -27,7 +27,7 @@ pub(crate) use machine::{Backup, Demo, Restore, Sim, Up};
 pub(crate) use prompt::{Check, Lock, Prompt, PromptDiff, PromptRender, Run, Schema, SchemaOf, Variables};
 pub(crate) use rollout::{Rollout, RolloutEnd, RolloutList, RolloutNumber, RolloutPlan, RolloutWatch};
 pub(crate) use serve::{Role, Serve};
-pub(crate) use test::{OnInconclusive, ReportFile, ReportFormat, Test};
+pub(crate) use test::{OnInconclusive, ReportFile, Test};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -99,7 +99,7 @@ pub(crate) enum Command {
     /// Bundles: everything of one commit, locked, signed and sent to a registry
     #[command(subcommand)]
     Bundle(Bundle),
-    /// Releases the prompts of the working tree to an environment
+    /// Releases the prompts of the working tree, or those of a bundle, to an environment
     Release(Release),
     /// Moves a prompt of an environment back to an earlier version, at once
     Rollback(Rollback),

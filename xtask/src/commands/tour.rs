@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::Outcome;
+use crate::debian;
 use crate::environment;
 use crate::workspace::Workspace;
 
@@ -32,11 +33,18 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ou
 
 /// Executes the tours of the README and of every page of the documentation that has one, each in a folder of its own.
 pub(super) fn execute_all(workspace: &Workspace, bowline: &Path) -> anyhow::Result<Outcome> {
-    let mut passed = execute(workspace, bowline, "README.md".as_ref())? == Outcome::Passed;
-    for page in pages(workspace)? {
-        passed &= execute(workspace, bowline, &page)? == Outcome::Passed;
+    let (mut passed, mut not_run) = (true, Vec::new());
+    for page in std::iter::once(PathBuf::from("README.md")).chain(pages(workspace)?) {
+        match execute(workspace, bowline, &page)? {
+            Outcome::Passed => {}
+            Outcome::Failed => passed = false,
+            Outcome::NotRun(reason) => not_run.push(reason),
+        }
     }
-    Ok(Outcome::of(passed))
+    Ok(match not_run.join("; ") {
+        reason if passed && !reason.is_empty() => Outcome::NotRun(format!("{reason}; the others passed")),
+        _ => Outcome::of(passed),
+    })
 }
 
 /// Returns the pages of the documentation that have a tour, by name.
@@ -55,7 +63,13 @@ fn pages(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Executes the tour of a document with a built `bowline`.
 fn execute(workspace: &Workspace, bowline: &Path, document: &Path) -> anyhow::Result<Outcome> {
-    let blocks = script::blocks(&workspace.text(document)?)?;
+    let text = workspace.text(document)?;
+    let blocks = script::blocks(&text)?;
+    for program in script::needs(&text) {
+        if debian::program(&[program], program)?.is_none() {
+            return Ok(Outcome::NotRun(format!("the tour of {} needs {program}", document.display())));
+        }
+    }
     if blocks.is_empty() {
         return Ok(Outcome::NotRun(format!("{} has no block marked `sh tour`", document.display())));
     }

@@ -55,6 +55,8 @@ pub enum Reason {
         /// The cases compared.
         cases: u64,
     },
+    /// Answers come from a simulator, and the environment serves real providers.
+    Simulated,
 }
 
 /// Returns the exit code of `bowline test --gate` for the verdicts of its suites: 0 where it passes, 100 where one failed, 101 where
@@ -86,6 +88,14 @@ impl Verdict {
                 Self::Inconclusive { cases_needed: comparison.cases_needed }
             }
             _ => Self::Pass,
+        }
+    }
+
+    /// Makes it a failure for one reason more, whatever it was.
+    pub fn refuse(&mut self, reason: Reason) {
+        match self {
+            Self::Failed { reasons } => reasons.push(reason),
+            Self::Pass | Self::Inconclusive { .. } => *self = Self::Failed { reasons: vec![reason] },
         }
     }
 
@@ -155,6 +165,7 @@ impl std::fmt::Display for Reason {
             Self::Errored { calls, of } => write!(f, "{calls} of {of} calls could not be graded"),
             Self::Threshold { bound } => f.write_str(bound),
             Self::Flips { cases: count } => write!(f, "{} that stable passes failed, unexplained", cases(count)),
+            Self::Simulated => f.write_str("answers come from a simulator, and the environment serves real providers"),
             Self::Worse { difference, cases: count } => {
                 write!(f, "worse than stable by {:.1} points on {}", -difference * 100.0, cases(count))
             }

@@ -150,7 +150,7 @@ fn case(shown: &Shown) -> Markup {
         details.case data-state=(shown.state.key()) open[open] {
             summary {
                 span.state data-state=(shown.state.key()) { (shown.state.words()) }
-                " " (text::line(case.title(), 200))
+                " " (text::line(&case.heading(), 200))
                 @if case.repeat > 0 { " (repeat " (case.repeat) ")" }
             }
             p.quiet { code { (text::clean(&case.case)) } " · " (text::clean(&case.suite)) " · " (text::clean(&case.prompt)) " · " (text::clean(&case.model)) }

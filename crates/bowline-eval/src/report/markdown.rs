@@ -106,7 +106,7 @@ fn case(shown: &Shown) -> String {
     let case = &shown.case;
     let repeat = if case.repeat == 0 { String::new() } else { format!(" (repeat {})", case.repeat) };
     let mut out =
-        format!("<details><summary><code>{}</code>{repeat}</summary>\n\n", escape(&text::line(case.title(), 160)),);
+        format!("<details><summary><code>{}</code>{repeat}</summary>\n\n", escape(&text::line(&case.heading(), 160)),);
     out.push_str(&format!(
         "Case {} of {}.\n\n",
         span(&text::line(&case.case, 80)),

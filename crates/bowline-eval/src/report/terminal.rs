@@ -30,7 +30,7 @@ pub(super) fn render(report: &Report, cases: impl Iterator<Item = CaseResult>) -
     }
     for shown in &selection.shown {
         let case = &shown.case;
-        out.push_str(&format!("\n{}: {}\n", shown.state.words(), text::line(case.title(), CHARS_MAX)));
+        out.push_str(&format!("\n{}: {}\n", shown.state.words(), text::line(&case.heading(), CHARS_MAX)));
         out.push_str(&format!("  {}\n", text::line(&case.candidate.grade.reason, CHARS_MAX)));
         out.push_str(&format!("  candidate: {}\n", text::line(&answer(&case.candidate), CHARS_MAX)));
         if let Some(stable) = &case.stable {

@@ -295,6 +295,19 @@ fn many_cases_and_long_answers_stay_within_bounds() {
 }
 
 /// However late they come, what is urgent takes the place of what is not.
+/// A row of a dataset has no description; its id alone would say nothing to whoever reads.
+#[test]
+fn a_case_without_a_description_is_known_by_its_variables() {
+    let (report, mut cases) = run(false);
+    cases.iter_mut().filter(|case| case.case == "flip").for_each(|case| case.description = None);
+    let expected = "flip · question: Where is my refund?";
+    assert!(report.terminal(cases.clone()).contains(&format!("flipped to fail: {expected}\n")));
+    for format in [Format::Markdown, Format::Html] {
+        let written = write(format, &report, cases.clone());
+        assert!(written.replace("&#58;", ":").replace("&#63;", "?").contains(expected), "{written}");
+    }
+}
+
 #[test]
 fn what_flipped_is_shown_wherever_it_stands() {
     let pass = || case("many", side("refund", true), Some(side("refund", true)));

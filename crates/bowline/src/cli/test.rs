@@ -2,6 +2,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use bowline_eval::{Format, FormatError};
 use bowline_types::{EnvironmentName, Usd};
 use clap::{Args, ValueEnum};
 
@@ -18,13 +19,13 @@ pub(crate) struct Test {
     #[arg(long)]
     pub(crate) gate: bool,
     /// The environment: its addresses and credentials of providers and, for the gate, what is live there [default: `dev`; for the
-    /// gate, the one beside it]
+    /// gate, the only one that is not `dev`]
     #[arg(long, value_name = "ENV")]
     pub(crate) env: Option<EnvironmentName>,
     /// A suite; may be given several times [default: every evals/*.yaml]
     #[arg(long = "suite", value_name = "FILE")]
     pub(crate) suites: Vec<PathBuf>,
-    /// Only cases that have this text in their description or metadata
+    /// Only cases that have this text in their description, id or metadata
     #[arg(long, value_name = "TEXT")]
     pub(crate) filter: Option<String>,
     /// How often each case is called, whatever the suite says
@@ -36,7 +37,7 @@ pub(crate) struct Test {
     /// Makes every call, and keeps no answer
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Ends the run before the call that could cost more than is left of so many dollars
+    /// Ends the run before a call that would cost more than is left of so many dollars if it were as dear as the dearest so far
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<Usd>,
     /// What follows where the suites are too small for a statistical verdict: `warn` or `fail` [default: as the environment says]
@@ -45,7 +46,8 @@ pub(crate) struct Test {
     /// Goes on with the run that was interrupted
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Writes a report to a file: `json`, `junit`, `markdown` or `html`; may be given several times
+    /// Writes a report to a file: `json`, `junit`, `markdown`, `html` or, for `bowline bundle push --attest`, `attestation`; may be
+    /// given several times
     #[arg(long = "report", value_name = "FORMAT=PATH")]
     pub(crate) reports: Vec<ReportFile>,
 }
@@ -63,22 +65,9 @@ pub(crate) enum OnInconclusive {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReportFile {
     /// How it is written.
-    pub(crate) format: ReportFormat,
+    pub(crate) format: Format,
     /// Where.
     pub(crate) path: PathBuf,
-}
-
-/// How a report is written to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReportFormat {
-    /// Everything.
-    Json,
-    /// For CI systems.
-    Junit,
-    /// For a pull request.
-    Markdown,
-    /// One page for a browser.
-    Html,
 }
 
 // === impl ReportFile ===
@@ -90,8 +79,7 @@ impl FromStr for ReportFile {
         let Some((format, path)) = text.split_once('=').filter(|(_, path)| !path.is_empty()) else {
             return Err("write FORMAT=PATH, such as `junit=report.xml`".to_owned());
         };
-        let format = ReportFormat::from_str(format, false)
-            .map_err(|_| format!("`{format}` is no format of a report: use `json`, `junit`, `markdown` or `html`"))?;
+        let format = format.parse().map_err(|error: FormatError| error.to_string())?;
         Ok(Self { format, path: path.into() })
     }
 }
@@ -102,12 +90,13 @@ mod tests {
 
     #[test]
     fn reports_have_a_format_and_a_path() {
-        let check = |text: &str, expected: Option<(ReportFormat, &str)>| {
+        let check = |text: &str, expected: Option<(Format, &str)>| {
             let found = text.parse::<ReportFile>().ok().map(|report| (report.format, report.path));
             assert_eq!(found, expected.map(|(format, path)| (format, path.into())), "{text}");
         };
-        check("junit=a.xml", Some((ReportFormat::Junit, "a.xml")));
-        check("html=a=b.html", Some((ReportFormat::Html, "a=b.html")));
+        check("junit=a.xml", Some((Format::Junit, "a.xml")));
+        check("attestation=a.json", Some((Format::Attestation, "a.json")));
+        check("html=a=b.html", Some((Format::Html, "a=b.html")));
         check("xml=a.xml", None);
         check("junit", None);
         check("junit=", None);

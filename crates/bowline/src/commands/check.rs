@@ -13,6 +13,7 @@ use crate::output::{Format, json, line, note};
 use crate::project::{self, FolderSource, Loaded};
 use crate::style::Style;
 use crate::suites;
+use crate::wording::count;
 
 /// What `--output json` prints.
 #[derive(Serialize)]
@@ -30,13 +31,14 @@ struct Report<'a> {
 pub(crate) async fn run(global: &Global, check: &cli::Check) -> Result<ExitCode> {
     let loaded = project::load(global.dir.as_deref())?;
     let mut diagnostics = loaded.report.diagnostics.clone();
-    diagnostics.extend(suites::read(&loaded, &suites::files(&loaded)?).diagnostics);
+    let files = suites::files(&loaded)?;
+    diagnostics.extend(suites::read(&loaded, &files).diagnostics);
     diagnostics.sort_by(Diagnostic::by_place);
     if let Some(environment) = &check.against {
         diagnostics.extend(against(global, &loaded, environment).await?);
         diagnostics.sort_by(Diagnostic::by_place);
     }
-    print(global, &loaded, &diagnostics)
+    print(global, &loaded, files.len(), &diagnostics)
 }
 
 async fn against(global: &Global, loaded: &Loaded, environment: &EnvironmentName) -> Result<Vec<Diagnostic>> {
@@ -60,7 +62,7 @@ async fn against(global: &Global, loaded: &Loaded, environment: &EnvironmentName
     Ok(loaded.report.check_against(environment, |name| versions.get(name).cloned()))
 }
 
-fn print(global: &Global, loaded: &Loaded, diagnostics: &[Diagnostic]) -> Result<ExitCode> {
+fn print(global: &Global, loaded: &Loaded, suites: usize, diagnostics: &[Diagnostic]) -> Result<ExitCode> {
     let errors = findings::errors(diagnostics);
     let prompts = loaded.report.prompt_count;
     match global.output {
@@ -68,7 +70,11 @@ fn print(global: &Global, loaded: &Loaded, diagnostics: &[Diagnostic]) -> Result
         Format::Text => {
             let source = FolderSource::new(&loaded.folder);
             findings::rendered(diagnostics, &source, Style::of_stdout()).for_each(line);
-            line(findings::summary(diagnostics, prompts));
+            if diagnostics.is_empty() && suites > 0 {
+                line(format!("{} and {}, nothing wrong", count(prompts, "prompt"), count(suites, "suite")));
+            } else {
+                line(findings::summary(diagnostics, prompts));
+            }
         }
     }
     Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })

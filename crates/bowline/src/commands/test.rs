@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use bowline_eval::{Format as ReportFormat, OnInconclusive, Policy, Report, exit_code};
+use bowline_eval::{Format as ReportFormat, OnInconclusive, Policy, Report, Verdict, exit_code};
 use bowline_prompt::{OnInconclusive as DeclaredInconclusive, Project};
 use bowline_types::EnvironmentName;
 
@@ -43,7 +43,8 @@ pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
     let results = Results::new(&session, &ran.journal);
     let policy = policy(project, &environment, test);
     let compared = test.gate.then(|| environment.clone());
-    let report = results.report(About { environment: compared, commit: commit(&loaded), policy })?;
+    let is_real = test.gate && project.is_real(&environment);
+    let report = results.report(About { environment: compared, commit: commit(&loaded), policy, is_real })?;
     for file in &test.reports {
         write(file, &report, &results)?;
     }
@@ -56,7 +57,27 @@ pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
         }
     }
     results.check()?;
-    Ok(ExitCode::from(code(test, &report)))
+    if test.gate {
+        uncompared(&environment, &report, &live).for_each(note);
+    }
+    let code = code(test, &report);
+    if code == EXIT_FAILED && matches!(report.verdict(), Verdict::Pass) {
+        note("some cases failed; `bowline test --gate` decides by the thresholds of the suites and by what is live");
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Returns what the gate had nothing to compare with, and why.
+fn uncompared<'a>(
+    environment: &'a EnvironmentName,
+    report: &'a Report,
+    live: &'a Live,
+) -> impl Iterator<Item = String> + 'a {
+    report.versions.iter().filter(|version| version.stable.is_none()).map(move |version| {
+        let prompt = &version.prompt;
+        let why = if live.contains_key(prompt) { "this version is live in" } else { "no version of it is live in" };
+        format!("{prompt} was compared with nothing: {why} `{environment}`")
+    })
 }
 
 /// Returns what the gate decides by: the policy of the environment, and what was typed before it.
@@ -79,17 +100,11 @@ fn commit(loaded: &Loaded) -> Option<String> {
 /// Writes a report to a file, whole or not at all.
 fn write(file: &cli::ReportFile, report: &Report, results: &Results<'_>) -> Result<()> {
     let cannot = || format!("could not write the report {}", file.path.display());
-    let format = match file.format {
-        cli::ReportFormat::Json => ReportFormat::Json,
-        cli::ReportFormat::Junit => ReportFormat::Junit,
-        cli::ReportFormat::Markdown => ReportFormat::Markdown,
-        cli::ReportFormat::Html => ReportFormat::Html,
-    };
     let mut name = file.path.clone().into_os_string();
     name.push(".part");
     let part = PathBuf::from(name);
     let mut out = BufWriter::new(File::create(&part).with_context(cannot)?);
-    format.write(report, results.cases(), &mut out).and_then(|()| out.flush()).with_context(cannot)?;
+    file.format.write(report, results.cases(), &mut out).and_then(|()| out.flush()).with_context(cannot)?;
     results.check()?;
     std::fs::rename(&part, &file.path).with_context(cannot)?;
     Ok(())

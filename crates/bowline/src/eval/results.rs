@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bowline_eval::{
-    CaseResult, GateReport, ModelEntry, Policy, Report, Side, SuiteReport, Tally, Totals, VersionEntry, flip_reason,
-    gate,
+    CaseResult, GateReport, ModelEntry, Policy, Reason, Report, Side, SuiteReport, Tally, Totals, VersionEntry,
+    flip_reason, gate,
 };
 use bowline_types::{Clock as _, Digest, EnvironmentName, PromptName, SystemClock, Usd};
 
@@ -31,6 +31,8 @@ pub(crate) struct About {
     pub(crate) commit: Option<String>,
     /// What the gate decides by.
     pub(crate) policy: Policy,
+    /// Whether the gate is that of an environment with real providers, for which simulated answers are no evidence.
+    pub(crate) is_real: bool,
 }
 
 /// Sums over the calls of a run.
@@ -68,6 +70,9 @@ impl<'a> Results<'a> {
                     gate: judged,
                 });
             }
+        }
+        if about.is_real && sums.simulated {
+            suites.iter_mut().for_each(|suite| suite.gate.verdict.refuse(Reason::Simulated));
         }
         Ok(Report {
             schema_version: Report::SCHEMA_VERSION,

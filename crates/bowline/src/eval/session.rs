@@ -206,7 +206,7 @@ impl<'a> Session<'a> {
 fn nothing(options: &Test) -> Failure {
     match &options.filter {
         Some(text) => {
-            let hint = "hint: `--filter` looks at descriptions and metadata of cases";
+            let hint = "hint: `--filter` looks at descriptions, ids and metadata of cases";
             Failure::user(format!("no case has the text `{text}`\n{hint}"))
         }
         None => Failure::user("the suites have no cases\nhint: cases stand under `tests` of a suite"),

@@ -93,7 +93,17 @@ impl Follower {
             // One line when it begins and one when it ends is enough.
             if !failing {
                 let age = self.handle.snapshot_age().as_secs();
-                warn!(error = chain(&error), age, "no news from the control role; serving from the last snapshot");
+                match self.known {
+                    Some(_) => {
+                        warn!(
+                            error = chain(&error),
+                            age, "no news from the control role; serving from the last snapshot"
+                        );
+                    }
+                    None => {
+                        warn!(error = chain(&error), "no news from the control role, and no snapshot to serve from yet")
+                    }
+                }
             }
             debug!(error = chain(&error), ?wait, "no news from the control role");
             (failing, met) = (true, false);

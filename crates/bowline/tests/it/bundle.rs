@@ -177,14 +177,15 @@ env list"
 #[test]
 fn keys_are_not_replaced_and_need_a_password() {
     let project = Project::new();
-    let generate = ["bundle", "key", "generate", "--to", "ci"];
+    let generate = ["bundle", "key", "generate", "--to", "keys/ci"];
     let ran = project.bowline(&generate);
     assert!(ran.code == 1 && ran.stderr.contains("COSIGN_PASSWORD"), "{}", ran.stderr);
     let sealed = project.command(&generate).env("COSIGN_PASSWORD", "secret").output().unwrap();
     assert!(sealed.status.success());
     let again = project.command(&generate).env("COSIGN_PASSWORD", "secret").output().unwrap();
-    assert!(!again.status.success());
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.code() == Some(1) && said.contains("ci.key is there already"), "{said}");
     project.json(&["bundle", "build", "--allow-dirty"]);
-    let ran = project.bowline(&["bundle", "push", PUSH_TO, "--key", "ci.key"]);
+    let ran = project.bowline(&["bundle", "push", PUSH_TO, "--key", "keys/ci.key"]);
     assert!(ran.code == 1 && ran.stderr.contains("does not open the private key"), "{}", ran.stderr);
 }

@@ -127,7 +127,12 @@ fn a_worse_prompt_is_refused_and_an_equal_and_a_better_one_pass() {
     let provider = Provider::start(EXACT);
     let project = released(&provider.address);
     // Nothing changed, so there is nothing to compare with.
-    check(&project, &["test", "--gate", "--env", "prod"], 0, &[]);
+    check(
+        &project,
+        &["test", "--gate", "--env", "prod"],
+        0,
+        &["compared with nothing: this version is live in `prod`"],
+    );
 
     patch(&project, "v2.patch");
     check(&project, &["test", "--gate", "--env", "prod"], 100, &["flip", "A threat of legal action reaches billing"]);
@@ -162,7 +167,8 @@ fn thirty_cases_decide() {
 fn without_the_gate_a_failing_case_is_told_by_the_exit_code() {
     let provider = Provider::start(EXACT);
     let project = example(&provider.address);
-    check(&project, &["test"], 100, &[]);
+    check(&project, &["check"], 0, &["1 prompt and 1 suite, nothing wrong"]);
+    check(&project, &["test"], 100, &["some cases failed; `bowline test --gate` decides"]);
     check(&project, &["test", "--filter", "threat of LEGAL"], 0, &[]);
     check(&project, &["test", "--filter", "nowhere"], 1, &["no case has the text `nowhere`"]);
 }
@@ -328,7 +334,7 @@ fn reports_are_written() {
     let provider = Provider::start(EXACT);
     let project = released(&provider.address);
     patch(&project, "v2.patch");
-    let reports = ["json=r.json", "junit=r.xml", "markdown=r.md", "html=r.html"];
+    let reports = ["json=r.json", "junit=r.xml", "markdown=r.md", "html=r.html", "attestation=r.att"];
     let options = reports.iter().flat_map(|report| ["--report", report]);
     let arguments: Vec<&str> = ["test", "--gate"].into_iter().chain(options).collect();
     check(&project, &arguments, 100, &["evals/support.yaml"]);
@@ -339,11 +345,62 @@ fn reports_are_written() {
     assert_eq!(report["suites"][0]["gate"]["verdict"]["verdict"], "failed");
     let versions = &report["versions"][0];
     assert_ne!(versions["candidate"], versions["stable"]);
-    for (name, text) in [("r.xml", "<testsuites"), ("r.md", "A threat of legal action"), ("r.html", "<!DOCTYPE html>")]
-    {
+    for (name, text) in [
+        ("r.xml", "<testsuites"),
+        ("r.md", "A threat of legal action"),
+        ("r.html", "<!DOCTYPE html>"),
+        ("r.att", "\"verdict\": \"failed\""),
+    ] {
         assert!(read(name).contains(text), "{name}\n{}", read(name));
     }
     let printed = project.json(&["test", "--gate"]);
     assert_eq!(printed["suites"], report["suites"], "the same run, from the cache");
     check(&project, &["test", "--report", "html=nowhere/r.html"], 1, &["could not write the report nowhere/r.html"]);
+}
+
+/// Without the gate it is only told: whoever tries a prompt may do so on a simulator.
+#[test]
+fn simulated_answers_pass_no_gate_of_an_environment_with_real_providers() {
+    let provider = Provider::start(EXACT);
+    let project = released(&provider.address);
+    let also = "identity: openai }\n  anthropic: { kind: anthropic, api_key: env:ANTHROPIC_API_KEY }";
+    project.edit("bowline.yaml", "identity: openai }", also);
+    let refused = "failed: answers come from a simulator, and the environment serves real providers";
+    check(&project, &["test", "--gate", "--env", "prod"], 100, &[refused]);
+    let tried = check(&project, &["test", "--env", "prod", "--filter", "legal"], 0, &["Simulated"]);
+    assert!(!tried.seen().contains(refused));
+}
+
+/// What `bowline test` writes is what `bowline bundle push --attest` signs and what a policy reads.
+#[test]
+fn the_report_of_a_run_is_held_against_a_policy() {
+    let provider = Provider::start(EXACT);
+    let project = example(&provider.address);
+    let policy = "{ source: bundle, policy: { signers: ['file:ci.pub'], suites: [support] }";
+    let real = "providers: { openai: { base_url: 'https://llm.example/v1' } }";
+    project.edit("bowline.yaml", "prod: {}", &format!("staging: {policy} }}\n  prod: {policy}, {real} }}"));
+    project.write(".gitignore", ".bowline/\n");
+    check(&project, &["bundle", "key", "generate", "--no-password", "--to", "ci"], 0, &[]);
+    project.commit("policy");
+    let attested = |options: &[&str], code| {
+        let run = ["test", "--gate", "--env", "staging", "--report", "attestation=.bowline/report.json"];
+        check(&project, &[run.as_slice(), options].concat(), code, &[]);
+        check(&project, &["bundle", "build"], 0, &[]);
+        // A push signs in the layout before it sends anything; this registry is not there.
+        let push = ["bundle", "push", "127.0.0.1:9/desk/prompts:v1", "--plain-http", "--key", "ci.key"];
+        let attest = ["--attest", ".bowline/report.json"];
+        check(&project, &[push.as_slice(), &attest].concat(), 1, &["no connection"]);
+    };
+    let release = |environment| ["release", "--env", environment, "--bundle", "oci:.bowline/bundles:latest"];
+
+    attested(&["--filter", "legal"], 0);
+    check(&project, &release("staging"), 1, &["failed suite support passed: it could not decide"]);
+    attested(&[], 0);
+    check(&project, &release("prod"), 1, &["held suite support passed", "its answers came from the simulator"]);
+    check(&project, &release("staging"), 0, &["held suite support passed", "live in staging"]);
+
+    patch(&project, "v2.patch");
+    project.commit("worse");
+    attested(&[], 100);
+    check(&project, &release("staging"), 1, &["failed suite support passed: it failed"]);
 }

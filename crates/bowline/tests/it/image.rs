@@ -89,7 +89,7 @@ fn an_image_says_how_it_is_run_and_where_it_comes_from() {
     let dirty = build(&project, out.path(), &["--add=app:/app"]);
     assert!(dirty["revision"].as_str().unwrap().ends_with("-dirty"), "{dirty}");
     let at = project
-        .command(&["image", "build", "--to", "oci:out", "--output", "json"])
+        .command(&["image", "build", "--add=app:/app", "--to", "oci:out", "--output", "json"])
         .env("SOURCE_DATE_EPOCH", "0")
         .output();
     let at: Value = serde_json::from_slice(&at.unwrap().stdout).unwrap();
@@ -191,15 +191,18 @@ fn what_cannot_be_packaged_is_told() {
     check(&["--add=app:app"], 2, "write PATH:PLACE");
     check(&["--add=app:/a", "--add=app:/a"], 1, "is added twice");
     check(&["--add=broken:/"], 1, "deletes a file of the base image");
-    check(&["--tag=oci:x"], 1, "is no name of an image");
+    check(&["--tag=example/app:1"], 1, "the image would be empty");
+    check(&["--add=app:/app", "--tag=oci:x"], 1, "is no name of an image");
     check(&["--user=nobody"], 2, "is no user");
     check(&["--platform=linux"], 2, "is no platform");
     check(&["--base=oci:absent"], 1, "absent is not an OCI layout");
     check(&["--bowline=/bin/sh"], 1, "needs shared libraries");
     check(&["--with-bowline"], 1, "needs shared libraries");
-    let two_names = project.bowline(&["image", "build", "--to=127.0.0.1:9/desk/app:1", "--tag=app:1"]);
+    let two_names =
+        project.bowline(&["image", "build", "--add=app:/app", "--to=127.0.0.1:9/desk/app:1", "--tag=app:1"]);
     assert!(two_names.stderr.contains("two names for one place\nhint: "), "{}", two_names.stderr);
-    check(&["--platform=linux/amd64", "--platform=linux/amd64"], 1, "two of the images are for the same platform");
+    let same = ["--add=app:/app", "--platform=linux/amd64", "--platform=linux/amd64"];
+    check(&same, 1, "two of the images are for the same platform");
 }
 
 #[test]

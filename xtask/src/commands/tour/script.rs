@@ -13,6 +13,7 @@ pub(super) const OUTPUTS: &str = "TOUR_OUTPUTS";
 /// How long a block in the background may take to print what it says.
 const START_SECONDS: u32 = 60;
 const PRINTS: &str = "# prints: ";
+const NEEDS: &str = "<!-- tour needs: ";
 
 /// One block of a tour.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,13 @@ pub(super) struct Block {
     pub(super) prints: Vec<String>,
     commands: String,
     background: bool,
+}
+
+/// Returns the programs without which the tour of a document cannot be taken: those that a line `<!-- tour needs: NAME, NAME -->`
+/// names, which readers do not see. A Debian package of the same name has each.
+pub(super) fn needs(document: &str) -> Vec<&str> {
+    let lists = document.lines().filter_map(|line| line.trim().strip_prefix(NEEDS)?.strip_suffix("-->"));
+    lists.flat_map(|list| list.split(',').map(str::trim)).filter(|name| !name.is_empty()).collect()
 }
 
 /// Returns the blocks of a document.

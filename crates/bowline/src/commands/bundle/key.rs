@@ -45,6 +45,12 @@ pub(crate) fn generate(global: &Global, generate: &BundleKeyGenerate) -> Result<
         public: end(&generate.to, "pub"),
         fingerprint: public.fingerprint(),
     };
+    for path in [&report.private, &report.public] {
+        if path.exists() {
+            let hint = "hint: no key is ever replaced; `--to` names another place";
+            return Err(Failure::user(format!("{} is there already\n{hint}", path.display())));
+        }
+    }
     create(&report.private, &key.to_pem(&password)?, 0o600)?;
     create(&report.public, &public.to_pem()?, 0o644)?;
     if global.output == Format::Json {
@@ -67,6 +73,9 @@ fn end(prefix: &Path, end: &str) -> PathBuf {
 
 fn create(path: &Path, text: &str, mode: u32) -> Result<()> {
     let cannot = || format!("could not create {}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(cannot)?;
+    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).with_context(cannot)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(cannot)?;
     Ok(())

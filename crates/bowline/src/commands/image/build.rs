@@ -45,6 +45,10 @@ struct Work<'a> {
 /// # Errors
 /// Something that is to be packaged is not there or has no place in an image, or a registry does not answer.
 pub(crate) async fn run(global: &Global, build: &ImageBuild) -> Result<()> {
+    if adds_nothing(build) {
+        let hint = "hint: `--add PATH:PLACE`, `--bundle REF` or `--with-bowline` put something into it; `--base REF` begins with another image";
+        return Err(Failure::user(format!("the image would be empty\n{hint}")));
+    }
     let to = destination(global, build)?;
     let folder = project::find(global.dir.as_deref()).or_else(|_| Ok::<PathBuf, Failure>(std::env::current_dir()?))?;
     let origin = Origin::of(&folder)?;
@@ -68,6 +72,13 @@ pub(crate) async fn run(global: &Global, build: &ImageBuild) -> Result<()> {
     };
     let place = work.deliver(&to, &image, sbom.as_ref()).await?;
     report::print(global, &origin, &image, &place, &built, sbom.as_ref())
+}
+
+/// Whether nothing is to be packaged, and over nothing.
+fn adds_nothing(build: &ImageBuild) -> bool {
+    let with_program = build.with_bowline || !build.bowline.is_empty();
+    let with_files = !build.adds.is_empty() || build.platforms.iter().any(|platform| platform.folder.is_some());
+    matches!(build.base, BaseImage::Scratch) && build.bundle.is_none() && !with_program && !with_files
 }
 
 // === impl Work ===

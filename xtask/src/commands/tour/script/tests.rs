@@ -31,6 +31,15 @@ fn blocks_of_the_tour_are_read_and_others_are_not() {
 }
 
 #[test]
+fn a_document_says_what_its_tour_needs() {
+    assert_eq!(
+        needs("# A\n<!-- tour needs: one, two -->\ntext\n  <!-- tour needs: three -->\n"),
+        ["one", "two", "three"]
+    );
+    assert_eq!(needs("a tour needs: one\n<!-- tour: -->\n<!-- tour needs: -->\n<!-- tour needs: one\n"), [""; 0]);
+}
+
+#[test]
 fn blocks_share_a_shell() {
     let (finished, outputs) = play("```sh tour\nA=1; echo one >&2\n```\n```sh tour\necho $((A + 1))\n```\n");
     assert!(finished);
