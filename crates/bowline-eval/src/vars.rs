@@ -12,6 +12,46 @@ pub struct Vars {
     end: u32,
 }
 
+/// Puts the texts of several cases behind each other, in one allocation.
+pub(crate) struct Packer {
+    texts: String,
+    /// Stands in the place of the texts until they are sealed.
+    nothing: Arc<Box<str>>,
+}
+
+// === impl Packer ===
+
+impl Packer {
+    pub(crate) fn new() -> Self {
+        Self { texts: String::new(), nothing: Arc::default() }
+    }
+
+    /// Adds variables. What comes back reads as none until [`Packer::seal`] has seen it.
+    pub(crate) fn add(&mut self, vars: &Map<String, Value>) -> Vars {
+        let alone = Vars::new(vars);
+        let start = self.texts.len();
+        let end = start + alone.as_json().len();
+        // What would not fit stands alone.
+        let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) else { return alone };
+        self.texts.push_str(alone.as_json());
+        Vars { texts: Arc::clone(&self.nothing), start, end }
+    }
+
+    /// Returns how many bytes were added since the last seal.
+    pub(crate) const fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Gives the variables that were added since the last seal their texts.
+    pub(crate) fn seal<'a>(&mut self, added: impl Iterator<Item = &'a mut Vars>) {
+        let texts = Arc::new(Box::from(self.texts.as_str()));
+        for vars in added.filter(|vars| Arc::ptr_eq(&vars.texts, &self.nothing)) {
+            vars.texts = Arc::clone(&texts);
+        }
+        self.texts.clear();
+    }
+}
+
 // === impl Vars ===
 
 impl Vars {
@@ -22,23 +62,6 @@ impl Vars {
         let text = serde_json::to_string(vars).unwrap_or_else(|_| "{}".to_owned());
         let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
         Self { texts: Arc::new(text.into()), start: 0, end }
-    }
-
-    /// Puts the texts of several cases behind each other, in one allocation.
-    pub(crate) fn pack<'a>(several: impl Iterator<Item = &'a mut Self>) {
-        let (mut texts, mut packed) = (String::new(), Vec::new());
-        for vars in several {
-            let start = texts.len();
-            texts.push_str(vars.as_json());
-            // What would not fit stays where it is.
-            if let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(texts.len())) {
-                packed.push((vars, start, end));
-            }
-        }
-        let texts = Arc::new(texts.into_boxed_str());
-        for (vars, start, end) in packed {
-            *vars = Self { texts: Arc::clone(&texts), start, end };
-        }
     }
 
     /// Returns names and values in the order of the file.
@@ -105,10 +128,16 @@ mod tests {
     fn variables_that_share_an_allocation_are_what_they_were() {
         let of = |value: &str| Vars::new(json!({ "ü": value }).as_object().unwrap());
         let before = [of("one"), Vars::default(), of("zwölf"), of("")];
-        let mut packed = before.clone();
-        Vars::pack(packed.iter_mut().skip(1));
+        let mut packer = Packer::new();
+        let mut packed = Vec::new();
+        for several in before.chunks(3) {
+            let first = packed.len();
+            packed.extend(several.iter().map(|vars| packer.add(&vars.to_map())));
+            packer.seal(packed.iter_mut().skip(first));
+            assert_eq!(packer.len(), 0);
+        }
         assert_eq!(packed, before);
-        assert!(!Arc::ptr_eq(&packed[0].texts, &packed[1].texts) && Arc::ptr_eq(&packed[1].texts, &packed[3].texts));
+        assert!(Arc::ptr_eq(&packed[0].texts, &packed[2].texts) && !Arc::ptr_eq(&packed[2].texts, &packed[3].texts));
         assert_eq!(packed[2].to_map(), *json!({ "ü": "zwölf" }).as_object().unwrap());
     }
 }

@@ -17,7 +17,7 @@ use super::prompts::Named;
 use super::{Case, Model, Only, Rules};
 use crate::case_id::CaseId;
 use crate::template;
-use crate::vars::Vars;
+use crate::vars::{Packer, Vars};
 
 /// How many cases a suite may have.
 const CASES_MAX: usize = 1_000_000;
@@ -39,9 +39,9 @@ pub(super) struct Cases<'a> {
     /// How often each digest was seen, by its first 8 bytes.
     seen: HashMap<[u8; 8], u32>,
     cases: Vec<Case>,
-    /// How many cases have variables that are packed, and the bytes of those that are not.
-    packed: usize,
-    unpacked_bytes: usize,
+    packer: Packer,
+    /// How many cases have variables that are sealed.
+    sealed: usize,
 }
 
 // === impl Cases ===
@@ -60,8 +60,8 @@ impl<'a> Cases<'a> {
             files: VarFiles::default(),
             seen: HashMap::new(),
             cases: Vec::new(),
-            packed: 0,
-            unpacked_bytes: 0,
+            packer: Packer::new(),
+            sealed: 0,
         }
     }
 
@@ -125,10 +125,9 @@ impl<'a> Cases<'a> {
         let description: Option<Arc<str>> = draft.description.map(Arc::from);
         for vars in expand(context, &mut self.files, at, vars, lists, left)? {
             let (id, vars) = self.id(description.as_deref(), vars);
-            self.unpacked_bytes += vars.as_json().len();
             self.cases.push(Case { id, description: description.clone(), vars, rules: Arc::clone(&rules) });
-            if self.unpacked_bytes >= VARS_BYTES {
-                self.pack();
+            if self.packer.len() >= VARS_BYTES {
+                self.seal();
             }
         }
         Ok(())
@@ -165,17 +164,17 @@ impl<'a> Cases<'a> {
         *seen += 1;
         let id = CaseId::new(beginning, *seen);
         let vars = if let Value::Object(vars) = vars { vars } else { Map::new() };
-        (id, Vars::from(template::resolve(vars)))
+        (id, self.packer.add(&template::resolve(vars)))
     }
 
-    fn pack(&mut self) {
-        Vars::pack(self.cases.iter_mut().skip(self.packed).map(|case| &mut case.vars));
-        (self.packed, self.unpacked_bytes) = (self.cases.len(), 0);
+    fn seal(&mut self) {
+        self.packer.seal(self.cases.iter_mut().skip(self.sealed).map(|case| &mut case.vars));
+        self.sealed = self.cases.len();
     }
 
     /// Returns the cases.
     pub(super) fn into_cases(mut self) -> Vec<Case> {
-        self.pack();
+        self.seal();
         self.cases.shrink_to_fit();
         self.cases
     }
