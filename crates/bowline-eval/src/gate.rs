@@ -11,11 +11,13 @@
 //! inconclusive, with the number of cases that it would take at the least. Without stable there is nothing to say, and it passes.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use bowline_canary::{Interval, Pairs, PairsDesign, PairsError, PairsEvidence, wilson};
 use serde::{Deserialize, Serialize};
 
 use crate::suite::Thresholds;
+use tally::InOrder;
 
 mod flips;
 mod tally;
@@ -123,18 +125,20 @@ pub enum Finding {
 }
 
 /// Judges a candidate on one suite. `stable` has the results of the version that is now in the environment, on the same cases.
-/// `explained` has the reason for each flip that is meant to be ([`flip_reason`]), by [`Case::id`](crate::Case::id).
+/// `explained` has the reason for each flip that is meant to be ([`flip_reason`]), by the id of its case.
 ///
 /// # Errors
 /// Refuses a policy whose alpha or margin is not above 0 and below 1.
-pub fn gate(
-    candidate: &Tally,
-    stable: Option<&Tally>,
+pub fn gate<I: Ord + Display>(
+    candidate: Tally<I>,
+    stable: Option<Tally<I>>,
     thresholds: &Thresholds,
-    explained: &BTreeMap<String, String>,
+    explained: &BTreeMap<I, String>,
     policy: &Policy,
 ) -> Result<GateReport, PairsError> {
     let design = PairsDesign::new(policy.alpha, policy.margin)?;
+    let (candidate, stable) = (&candidate.in_order(), &stable.map(Tally::in_order));
+    let stable = stable.as_ref();
     let failed = candidate.cases().filter(|(_, case)| case.must_pass() && !case.passes_always()).map(|(id, _)| id);
     let mut report = GateReport {
         verdict: Verdict::Pass,
@@ -161,7 +165,7 @@ impl Default for Policy {
 // === impl Standing ===
 
 impl Standing {
-    fn of(tally: &Tally) -> Self {
+    fn of<I: Ord>(tally: &InOrder<I>) -> Self {
         let (mut cases, mut calls, mut passed, mut calls_passed, mut errored, mut shares) = (0, 0, 0, 0, 0, 0.0);
         for (_, case) in tally.cases() {
             cases += 1;
@@ -191,7 +195,7 @@ impl Comparison {
     /// Beyond this many cases a suite is not worth a number.
     pub const CASES_MAX: u64 = 100_000;
 
-    fn of(stable: &Tally, candidate: &Tally, design: PairsDesign) -> Self {
+    fn of<I: Ord>(stable: &InOrder<I>, candidate: &InOrder<I>, design: PairsDesign) -> Self {
         let mut pairs = Pairs::new(design);
         let (mut skipped, mut differences) = (0, 0.0);
         for (id, case) in candidate.cases() {

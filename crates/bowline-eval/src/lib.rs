@@ -7,6 +7,7 @@
 //! Nothing here does IO.
 
 mod assertion;
+mod case_id;
 pub mod conformance;
 mod gate;
 mod grade;
@@ -17,6 +18,7 @@ pub mod template;
 mod vars;
 
 pub use assertion::{Assertion, AssertionNode, AssertionSet, Kind};
+pub use case_id::CaseId;
 pub use gate::{
     Bound, CaseList, CaseTally, Comparison, Explained, Finding, Flips, GateReport, OnInconclusive, Policy, Quantity,
     Reason, Standing, Tally, Verdict, exit_code, flip_reason, gate,
@@ -26,5 +28,5 @@ pub use report::{
     CaseResult, Format, FormatError, ModelEntry, PREDICATE_TYPE, Report, Side, SuiteReport, Totals, VersionEntry,
 };
 pub use subject::{Answer, Ask, AskMessage, Grade, MetricScore, Part, Score, Subject, ToolCall};
-pub use suite::{Case, Dataset, Model, Only, Prompt, RunOptions, Suite, Thresholds};
+pub use suite::{Case, Dataset, Model, Only, Prompt, Rules, RunOptions, Suite, Thresholds};
 pub use vars::Vars;

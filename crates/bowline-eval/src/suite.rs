@@ -29,6 +29,7 @@ pub(crate) use context::{Context, check_template};
 pub(crate) use models::judge;
 
 use crate::assertion::{AssertionNode, Kind};
+use crate::case_id::CaseId;
 use crate::vars::Vars;
 
 /// How often one case may be called.
@@ -121,12 +122,19 @@ pub struct Model {
 /// A suite may have 100,000 of them: what cases have in common they share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
-    /// Stable while description, variables and position among equals stay: what results are matched by across runs and versions.
-    pub id: String,
+    /// What results are matched by across runs and versions.
+    pub id: CaseId,
     /// What reports call it.
-    pub description: Option<String>,
+    pub description: Option<Arc<str>>,
     /// The variables; those that refer to others have them worked in.
     pub vars: Vars,
+    /// What must hold, and how it is called.
+    pub rules: Arc<Rules>,
+}
+
+/// What must hold of a case, and how it is called; cases with the same share it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
     /// What must hold.
     pub assertions: Arc<[AssertionNode]>,
     /// The least weighted mean of scores with which the case passes; `None` where every assertion must pass.
@@ -173,7 +181,7 @@ impl Case {
     /// A prompt of the project brings its own model: `model` is `None` then.
     #[must_use]
     pub fn takes(&self, prompt: usize, model: Option<usize>) -> bool {
-        self.only.as_ref().is_none_or(|only| {
+        self.rules.only.as_ref().is_none_or(|only| {
             let prompts = only.prompts.as_ref().is_none_or(|prompts| prompts.contains(&prompt));
             let models = only.models.as_ref();
             prompts && model.is_none_or(|model| models.is_none_or(|models| models.contains(&model)))
@@ -183,7 +191,7 @@ impl Case {
     /// Returns the text before and after the rendered prompt; empty where there is none.
     #[must_use]
     pub fn around(&self) -> (&str, &str) {
-        let text = |key| self.options.get(key).and_then(Value::as_str).unwrap_or_default();
+        let text = |key| self.rules.options.get(key).and_then(Value::as_str).unwrap_or_default();
         (text("prefix"), text("suffix"))
     }
 
@@ -192,7 +200,7 @@ impl Case {
     /// That is `options.provider` of the case: one for all, or one for `text` and one for `embedding`.
     #[must_use]
     pub fn judge(&self, kind: Kind) -> Option<(&str, Option<&Value>)> {
-        let provider = self.options.get("provider")?;
+        let provider = self.rules.options.get("provider")?;
         let judge = if provider.get("id").is_some() {
             provider
         } else {
@@ -206,6 +214,6 @@ impl Case {
     /// Returns the options that are none of the suite's own, but parameters of the call.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Value)> {
         let own = |name: &str| draft::OPTIONS.contains(&name);
-        self.options.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| !own(name))
+        self.rules.options.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| !own(name))
     }
 }

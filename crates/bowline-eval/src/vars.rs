@@ -1,8 +1,56 @@
+use std::ops::Range;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 /// The variables of a case, kept as JSON text: a suite of 100,000 cases stays small, and a case is expanded when its turn comes.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Vars(Box<str>);
+#[derive(Clone)]
+pub struct Vars {
+    /// The texts of several cases, one behind the other: one allocation for each would cost a sixth more.
+    texts: Arc<Box<str>>,
+    start: u32,
+    end: u32,
+}
+
+/// Puts the texts of several cases behind each other, in one allocation.
+pub(crate) struct Packer {
+    texts: String,
+    /// Stands in the place of the texts until they are sealed.
+    nothing: Arc<Box<str>>,
+}
+
+// === impl Packer ===
+
+impl Packer {
+    pub(crate) fn new() -> Self {
+        Self { texts: String::new(), nothing: Arc::default() }
+    }
+
+    /// Adds variables. What comes back reads as none until [`Packer::seal`] has seen it.
+    pub(crate) fn add(&mut self, vars: &Map<String, Value>) -> Vars {
+        let alone = Vars::new(vars);
+        let start = self.texts.len();
+        let end = start + alone.as_json().len();
+        // What would not fit stands alone.
+        let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) else { return alone };
+        self.texts.push_str(alone.as_json());
+        Vars { texts: Arc::clone(&self.nothing), start, end }
+    }
+
+    /// Returns how many bytes were added since the last seal.
+    pub(crate) const fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Gives the variables that were added since the last seal their texts.
+    pub(crate) fn seal<'a>(&mut self, added: impl Iterator<Item = &'a mut Vars>) {
+        let texts = Arc::new(Box::from(self.texts.as_str()));
+        for vars in added.filter(|vars| Arc::ptr_eq(&vars.texts, &self.nothing)) {
+            vars.texts = Arc::clone(&texts);
+        }
+        self.texts.clear();
+    }
+}
 
 // === impl Vars ===
 
@@ -11,21 +59,36 @@ impl Vars {
     #[must_use]
     pub fn new(vars: &Map<String, Value>) -> Self {
         // `{}` stands for a map that cannot be written, which a map of JSON values always can.
-        Self(serde_json::to_string(vars).unwrap_or_else(|_| "{}".to_owned()).into())
+        let text = serde_json::to_string(vars).unwrap_or_else(|_| "{}".to_owned());
+        let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Self { texts: Arc::new(text.into()), start: 0, end }
     }
 
     /// Returns names and values in the order of the file.
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
-        serde_json::from_str(&self.0).unwrap_or_default()
+        serde_json::from_str(self.as_json()).unwrap_or_default()
     }
 
     /// Returns the JSON object as text.
     #[must_use]
     pub fn as_json(&self) -> &str {
-        &self.0
+        self.texts.get(self.range()).unwrap_or("{}")
+    }
+
+    fn range(&self) -> Range<usize> {
+        let wide = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        wide(self.start)..wide(self.end)
     }
 }
+
+impl PartialEq for Vars {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json()
+    }
+}
+
+impl Eq for Vars {}
 
 impl Default for Vars {
     fn default() -> Self {
@@ -41,7 +104,7 @@ impl From<Map<String, Value>> for Vars {
 
 impl std::fmt::Debug for Vars {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_json())
     }
 }
 
@@ -59,5 +122,22 @@ mod tests {
         assert_eq!(&back, map);
         assert_eq!(back.keys().collect::<Vec<_>>(), ["z", "a", "m"]);
         assert_eq!(Vars::default().to_map(), Map::new());
+    }
+
+    #[test]
+    fn variables_that_share_an_allocation_are_what_they_were() {
+        let of = |value: &str| Vars::new(json!({ "ü": value }).as_object().unwrap());
+        let before = [of("one"), Vars::default(), of("zwölf"), of("")];
+        let mut packer = Packer::new();
+        let mut packed = Vec::new();
+        for several in before.chunks(3) {
+            let first = packed.len();
+            packed.extend(several.iter().map(|vars| packer.add(&vars.to_map())));
+            packer.seal(packed.iter_mut().skip(first));
+            assert_eq!(packer.len(), 0);
+        }
+        assert_eq!(packed, before);
+        assert!(Arc::ptr_eq(&packed[0].texts, &packed[2].texts) && !Arc::ptr_eq(&packed[2].texts, &packed[3].texts));
+        assert_eq!(packed[2].to_map(), *json!({ "ü": "zwölf" }).as_object().unwrap());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bowline_eval::{Prompt, Suite};
 use bowline_prompt::{Diagnostic, Source};
@@ -117,10 +118,10 @@ fn unlinked(loaded: &Loaded, suites: &[Suite]) -> Vec<Diagnostic> {
 fn unusable(suite: &Suite) -> Vec<Diagnostic> {
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for case in &suite.cases {
-        if !seen.insert(std::ptr::from_ref::<[_]>(&case.assertions).addr()) {
+        if !seen.insert(Arc::as_ptr(&case.rules).addr()) {
             continue;
         }
-        for assertion in bowline_eval::assertions(&case.assertions) {
+        for assertion in bowline_eval::assertions(&case.rules.assertions) {
             // Cases share equal assertions, and each is told once.
             if seen.insert(std::ptr::from_ref(assertion).addr())
                 && let Err(reason) = bowline_eval::check(assertion)

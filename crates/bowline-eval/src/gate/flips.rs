@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::tally::{CaseTally, Tally};
+use super::tally::{CaseTally, InOrder};
 
 /// Cases whose outcome changed from stable to candidate.
 ///
@@ -57,16 +58,16 @@ impl CaseList {
     /// The most cases that are named.
     pub const IDS_MAX: usize = 1_000;
 
-    pub(super) fn of<'a>(ids: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn of(ids: impl Iterator<Item: Display>) -> Self {
         let mut list = Self::default();
-        ids.for_each(|id| list.add(id));
+        ids.for_each(|id| list.add(&id));
         list
     }
 
-    fn add(&mut self, id: &str) {
+    fn add(&mut self, id: &impl Display) {
         self.count += 1;
         if self.ids.len() < Self::IDS_MAX {
-            self.ids.push(id.to_owned());
+            self.ids.push(id.to_string());
         }
     }
 }
@@ -74,7 +75,11 @@ impl CaseList {
 // === impl Flips ===
 
 impl Flips {
-    pub(super) fn between(stable: &Tally, candidate: &Tally, explained: &BTreeMap<String, String>) -> Self {
+    pub(super) fn between<I: Ord + Display>(
+        stable: &InOrder<I>,
+        candidate: &InOrder<I>,
+        explained: &BTreeMap<I, String>,
+    ) -> Self {
         let mut flips = Self::default();
         for (id, after) in candidate.cases() {
             let Some(before) = stable.case(id) else { continue };
@@ -85,14 +90,14 @@ impl Flips {
                 (false, false, _) => {}
                 (..) if unsteady => flips.unsteady.add(id),
                 (true, _, Some(reason)) => {
-                    flips.explained.push(Explained { case: id.to_owned(), reason: reason.clone() });
+                    flips.explained.push(Explained { case: id.to_string(), reason: reason.clone() });
                 }
                 (true, _, None) => flips.to_fail.add(id),
                 (false, true, _) => flips.to_pass.add(id),
             }
         }
-        let is_stale = |id: &&String| !flips.explained.iter().any(|explained| explained.case == **id);
-        flips.stale = explained.keys().filter(is_stale).cloned().collect();
+        let stale = explained.keys().map(I::to_string);
+        flips.stale = stale.filter(|id| !flips.explained.iter().any(|explained| explained.case == *id)).collect();
         flips
     }
 }

@@ -1,17 +1,23 @@
 use std::collections::BTreeMap;
 
+use crate::case_id::CaseId;
 use crate::subject::{Grade, MetricScore, Subject};
 
-/// The results of one version on one suite, as far as the gate needs them: some hundred bytes per case, whatever the answers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tally {
-    cases: BTreeMap<String, CaseTally>,
+/// The results of one version on one suite, as far as the gate needs them: some 30 bytes per case, whatever the answers. `I` tells
+/// cases apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally<I = CaseId> {
+    /// In the order of the calls; a case may stand here several times.
+    cases: Vec<(I, CaseTally)>,
     /// Sums of weighted scores, and of weights.
     metrics: BTreeMap<String, MetricScore>,
     cost_usd: f64,
     costs_unknown: u64,
     latencies_ms: Vec<f64>,
 }
+
+/// A tally whose cases stand in the order of their ids, each once.
+pub(super) struct InOrder<I>(Tally<I>);
 
 /// The repeats of one case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,25 +30,35 @@ pub struct CaseTally {
 
 // === impl Tally ===
 
-impl Tally {
+impl<I: Ord> Tally<I> {
     /// Returns a tally without results.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self::of(Vec::new())
+    }
+
+    /// Returns a tally without results that has room for so many cases.
+    #[must_use]
+    pub fn with_capacity(cases: usize) -> Self {
+        Self::of(Vec::with_capacity(cases))
+    }
+
+    const fn of(cases: Vec<(I, CaseTally)>) -> Self {
+        Self { cases, metrics: BTreeMap::new(), cost_usd: 0.0, costs_unknown: 0, latencies_ms: Vec::new() }
     }
 
     /// Adds the result of one call for the case with this [id](crate::Case::id), in any order.
-    pub fn push(&mut self, case: &str, must_pass: bool, subject: &Subject, grade: &Grade) {
-        if !self.cases.contains_key(case) {
-            self.cases.insert(case.to_owned(), CaseTally::default());
-        }
-        if let Some(tally) = self.cases.get_mut(case) {
-            tally.must_pass |= must_pass;
-            match (grade.errored, grade.pass) {
-                (true, _) => tally.errored += 1,
-                (false, true) => tally.passed += 1,
-                (false, false) => tally.failed += 1,
-            }
+    pub fn push(&mut self, case: I, must_pass: bool, subject: &Subject, grade: &Grade) {
+        let (errored, passed) = (grade.errored, !grade.errored && grade.pass);
+        let call = CaseTally {
+            must_pass,
+            passed: u32::from(passed),
+            failed: u32::from(!passed && !errored),
+            errored: u32::from(errored),
+        };
+        match self.cases.last_mut() {
+            Some((last, tally)) if *last == case => tally.add(call),
+            _ => self.cases.push((case, call)),
         }
         for (name, metric) in &grade.metrics {
             let sums = self.metrics.entry(name.clone()).or_default();
@@ -59,15 +75,17 @@ impl Tally {
         }
     }
 
-    /// Returns the cases, by id.
-    pub fn cases(&self) -> impl Iterator<Item = (&str, &CaseTally)> {
-        self.cases.iter().map(|(id, case)| (id.as_str(), case))
-    }
-
-    /// Returns one case.
-    #[must_use]
-    pub fn case(&self, id: &str) -> Option<&CaseTally> {
-        self.cases.get(id)
+    /// Brings the cases in order.
+    pub(super) fn in_order(mut self) -> InOrder<I> {
+        self.cases.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        self.cases.dedup_by(|(id, calls), (kept, tally)| {
+            let same = id == kept;
+            if same {
+                tally.add(*calls);
+            }
+            same
+        });
+        InOrder(self)
     }
 
     /// Returns the mean score of a metric over all calls, weighted; `None` where no assertion with a weight names it.
@@ -99,9 +117,42 @@ impl Tally {
     }
 }
 
+impl<I: Ord> Default for Tally<I> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl InOrder ===
+
+impl<I: Ord> InOrder<I> {
+    /// Returns the cases, by id.
+    pub(super) fn cases(&self) -> impl Iterator<Item = (&I, &CaseTally)> {
+        self.0.cases.iter().map(|(id, case)| (id, case))
+    }
+
+    /// Returns one case.
+    pub(super) fn case(&self, id: &I) -> Option<&CaseTally> {
+        let place = self.0.cases.binary_search_by(|(other, _)| other.cmp(id)).ok()?;
+        self.0.cases.get(place).map(|(_, case)| case)
+    }
+
+    /// Returns the sums over all calls.
+    pub(super) const fn sums(&self) -> &Tally<I> {
+        &self.0
+    }
+}
+
 // === impl CaseTally ===
 
 impl CaseTally {
+    const fn add(&mut self, calls: Self) {
+        self.must_pass |= calls.must_pass;
+        self.passed += calls.passed;
+        self.failed += calls.failed;
+        self.errored += calls.errored;
+    }
+
     /// Returns whether the gate fails when this case does.
     #[must_use]
     pub const fn must_pass(&self) -> bool {

@@ -6,23 +6,23 @@ use super::*;
 use crate::subject::{Grade, MetricScore, Subject};
 
 /// Adds repeats of a case, written as `P` (pass), `F` (fail) and `E` (errored).
-fn add(tally: &mut Tally, id: &str, repeats: &str) {
+fn add(tally: &mut Tally<String>, id: &str, repeats: &str) {
     for repeat in repeats.chars() {
         let grade = if repeat == 'E' { Grade::failed_to("x") } else { Grade::new(repeat == 'P', "x") };
-        tally.push(id, id.starts_with("must"), &Subject::default(), &grade);
+        tally.push(id.to_owned(), id.starts_with("must"), &Subject::default(), &grade);
     }
 }
 
 /// Makes a tally of `count` cases that pass, and then of what is given.
-fn tally(count: usize, more: &[(&str, &str)]) -> Tally {
+fn tally(count: usize, more: &[(&str, &str)]) -> Tally<String> {
     let mut tally = Tally::new();
     (0..count).for_each(|index| add(&mut tally, &format!("case-{index:05}"), "P"));
     more.iter().for_each(|(id, repeats)| add(&mut tally, id, repeats));
     tally
 }
 
-fn judge(candidate: &Tally, stable: Option<&Tally>) -> GateReport {
-    gate(candidate, stable, &Thresholds::default(), &BTreeMap::new(), &Policy::default()).unwrap()
+fn judge(candidate: &Tally<String>, stable: Option<&Tally<String>>) -> GateReport {
+    gate(candidate.clone(), stable.cloned(), &Thresholds::default(), &BTreeMap::new(), &Policy::default()).unwrap()
 }
 
 fn reasons(report: &GateReport) -> Vec<String> {
@@ -63,7 +63,7 @@ fn suites_that_are_large_enough_decide() {
     // A policy with a wider margin needs fewer.
     let policy = Policy { margin: 0.1, ..Policy::default() };
     let wide = |count| {
-        gate(&tally(count, &[]), Some(&tally(count, &[])), &Thresholds::default(), &BTreeMap::new(), &policy)
+        gate(tally(count, &[]), Some(tally(count, &[])), &Thresholds::default(), &BTreeMap::new(), &policy)
             .unwrap()
             .verdict
     };
@@ -78,8 +78,7 @@ fn a_worse_candidate_is_called_worse_even_where_flips_are_explained() {
     let explained: BTreeMap<String, String> = failing.iter().map(|id| (id.clone(), "new policy".to_owned())).collect();
     let mut candidate = tally(0, &[]);
     (0..60).for_each(|index| add(&mut candidate, &format!("case-{index:05}"), if index < 12 { "F" } else { "P" }));
-    let report =
-        gate(&candidate, Some(&tally(60, &[])), &Thresholds::default(), &explained, &Policy::default()).unwrap();
+    let report = gate(candidate, Some(tally(60, &[])), &Thresholds::default(), &explained, &Policy::default()).unwrap();
     assert_eq!(report.flips.explained.len(), 12);
     assert_eq!(reasons(&report), ["worse than stable by 20.0 points on 60 cases"]);
 }
@@ -121,8 +120,7 @@ fn explanations_need_a_reason_to_stand() {
         BTreeMap::from([("case-00000".to_owned(), "asked for".to_owned()), ("gone".to_owned(), "old".to_owned())]);
     let mut candidate = tally(0, &[("case-00000", "F")]);
     (1..10).for_each(|index| add(&mut candidate, &format!("case-{index:05}"), "P"));
-    let report =
-        gate(&candidate, Some(&tally(10, &[])), &Thresholds::default(), &explained, &Policy::default()).unwrap();
+    let report = gate(candidate, Some(tally(10, &[])), &Thresholds::default(), &explained, &Policy::default()).unwrap();
     assert!(matches!(report.verdict, Verdict::Inconclusive { .. }), "{report:?}");
     assert_eq!(report.flips.explained, [Explained { case: "case-00000".to_owned(), reason: "asked for".to_owned() }]);
     assert_eq!(report.flips.stale, ["gone"]);
@@ -145,7 +143,7 @@ fn must_pass_cases_pass_in_every_repeat() {
     let check = |repeats: &str, expected: &[&str]| {
         let thresholds = Thresholds { pass_rate: Some(0.5), ..Thresholds::default() };
         let policy = Policy { errored_max: 0.5, ..Policy::default() };
-        let report = gate(&tally(9, &[("must-1", repeats)]), None, &thresholds, &BTreeMap::new(), &policy).unwrap();
+        let report = gate(tally(9, &[("must-1", repeats)]), None, &thresholds, &BTreeMap::new(), &policy).unwrap();
         assert_eq!(reasons(&report), expected, "{repeats}");
     };
     check("PPP", &[]);
@@ -173,7 +171,7 @@ fn what_cannot_be_graded_does_not_pass() {
     assert_eq!(report.comparison.unwrap().cases_skipped, 1);
     let policy = Policy { errored_max: 0.01, ..Policy::default() };
     let candidate = tally(99, &[("case-00099", "E")]);
-    let report = gate(&candidate, Some(&stable), &Thresholds::default(), &BTreeMap::new(), &policy).unwrap();
+    let report = gate(candidate, Some(stable), &Thresholds::default(), &BTreeMap::new(), &policy).unwrap();
     assert_eq!(report.verdict, Verdict::Pass);
     assert_eq!((report.candidate.errored, report.candidate.passed), (1, 99));
 }
@@ -192,10 +190,10 @@ fn thresholds_are_held_against_what_was_measured() {
             latency_ms: f64::from(index + 1) * 10.0,
             ..Subject::default()
         };
-        candidate.push(&format!("case-{index}"), false, &subject, &grade);
+        candidate.push(format!("case-{index}"), false, &subject, &grade);
     }
     let check = |thresholds: Thresholds, expected: &[&str]| {
-        let report = gate(&candidate, None, &thresholds, &BTreeMap::new(), &Policy::default()).unwrap();
+        let report = gate(candidate.clone(), None, &thresholds, &BTreeMap::new(), &Policy::default()).unwrap();
         assert_eq!(reasons(&report), expected, "{thresholds:?}");
     };
     let base = Thresholds { pass_rate: Some(0.95), ..Thresholds::default() };
@@ -218,9 +216,9 @@ fn thresholds_are_held_against_what_was_measured() {
         Thresholds { latency_ms_p95_max: Some(189.0), ..base.clone() },
         &["95th percentile of latency 190 ms, at most 189 ms"],
     );
-    candidate.push("unpriced", false, &Subject::default(), &Grade::new(true, "x"));
+    candidate.push("unpriced".to_owned(), false, &Subject::default(), &Grade::new(true, "x"));
     let report = gate(
-        &candidate,
+        candidate,
         None,
         &Thresholds { cost_usd_mean_max: Some(1.0), ..base },
         &BTreeMap::new(),
@@ -232,7 +230,7 @@ fn thresholds_are_held_against_what_was_measured() {
 #[test]
 fn policies_out_of_range_are_refused() {
     let refused =
-        |policy| gate(&tally(1, &[]), None, &Thresholds::default(), &BTreeMap::new(), &policy).unwrap_err().to_string();
+        |policy| gate(tally(1, &[]), None, &Thresholds::default(), &BTreeMap::new(), &policy).unwrap_err().to_string();
     assert!(refused(Policy { alpha: 0.0, ..Policy::default() }).contains("alpha"));
     assert!(refused(Policy { margin: 1.0, ..Policy::default() }).contains("margin"));
     let read: Policy = serde_json::from_str(r#"{"on_inconclusive": "fail"}"#).unwrap();
@@ -280,11 +278,12 @@ fn false_verdicts_are_as_rare_as_the_policy_says() {
                     } else {
                         (uniform() < before, uniform() < after)
                     };
-                    stable.push(id, false, &Subject::default(), &Grade::new(before, ""));
-                    candidate.push(id, false, &Subject::default(), &Grade::new(after, ""));
+                    stable.push(id.clone(), false, &Subject::default(), &Grade::new(before, ""));
+                    candidate.push(id.clone(), false, &Subject::default(), &Grade::new(after, ""));
                 }
             }
-            Comparison::of(&stable, &candidate, PairsDesign::new(0.05, 0.05).unwrap()).finding == found
+            Comparison::of(&stable.in_order(), &candidate.in_order(), PairsDesign::new(0.05, 0.05).unwrap()).finding
+                == found
         });
         let part = hits.count() as f64 / runs as f64;
         println!("lost {lost}, won {won}, {repeats} repeats: {found:?} in {part:.4} of {runs} runs");

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Standing;
-use super::tally::Tally;
+use super::tally::InOrder;
 use crate::suite::Thresholds;
 
 /// A threshold, and what was measured.
@@ -36,7 +36,7 @@ const ROUNDING: f64 = 1e-9;
 
 /// Measures the candidate. Where the suite names no pass rate and there is nothing to compare with, every case must pass: otherwise
 /// a suite would pass that says nothing.
-pub(super) fn bounds(candidate: &Tally, thresholds: &Thresholds, compared: bool) -> Vec<Bound> {
+pub(super) fn bounds<I: Ord>(candidate: &InOrder<I>, thresholds: &Thresholds, compared: bool) -> Vec<Bound> {
     let Thresholds { pass_rate, metrics, cost_usd_mean_max, latency_ms_p95_max, .. } = thresholds;
     let pass_rate = pass_rate.or((!compared).then_some(1.0));
     let at_least = |quantity, bound: f64, measured: Option<f64>| {
@@ -52,13 +52,13 @@ pub(super) fn bounds(candidate: &Tally, thresholds: &Thresholds, compared: bool)
         bounds.push(at_least(Quantity::PassRate, bound, Some(Standing::of(candidate).pass_rate)));
     }
     for (name, bound) in metrics {
-        bounds.push(at_least(Quantity::Metric(name.clone()), *bound, candidate.metric(name)));
+        bounds.push(at_least(Quantity::Metric(name.clone()), *bound, candidate.sums().metric(name)));
     }
     if let Some(bound) = *cost_usd_mean_max {
-        bounds.push(at_most(Quantity::CostUsdMean, bound, candidate.cost_usd_mean()));
+        bounds.push(at_most(Quantity::CostUsdMean, bound, candidate.sums().cost_usd_mean()));
     }
     if let Some(bound) = *latency_ms_p95_max {
-        bounds.push(at_most(Quantity::LatencyMsP95, bound, candidate.latency_ms_p95()));
+        bounds.push(at_most(Quantity::LatencyMsP95, bound, candidate.sums().latency_ms_p95()));
     }
     bounds
 }

@@ -69,13 +69,13 @@ fn run(hostile: bool) -> (Report, Vec<CaseResult>) {
 fn report(cases: &[CaseResult]) -> Report {
     let (mut candidate, mut stable) = (Tally::new(), Tally::new());
     for case in cases {
-        candidate.push(&case.case, case.must_pass, &case.candidate.subject, &case.candidate.grade);
+        candidate.push(case.case.clone(), case.must_pass, &case.candidate.subject, &case.candidate.grade);
         if let Some(side) = &case.stable {
-            stable.push(&case.case, case.must_pass, &side.subject, &side.grade);
+            stable.push(case.case.clone(), case.must_pass, &side.subject, &side.grade);
         }
     }
     let thresholds = Thresholds { pass_rate: Some(0.9), cost_usd_mean_max: Some(0.01), ..Thresholds::default() };
-    let gate = gate(&candidate, Some(&stable), &thresholds, &BTreeMap::new(), &Policy::default()).unwrap();
+    let gate = gate(candidate, Some(stable), &thresholds, &BTreeMap::new(), &Policy::default()).unwrap();
     Report {
         schema_version: Report::SCHEMA_VERSION,
         bowline: "0.1.0".to_owned(),

@@ -14,12 +14,15 @@ use super::files::At;
 use super::models::indices;
 use super::pool::Pools;
 use super::prompts::Named;
-use super::{Case, Model, Only};
+use super::{Case, Model, Only, Rules};
+use crate::case_id::CaseId;
 use crate::template;
-use crate::vars::Vars;
+use crate::vars::{Packer, Vars};
 
 /// How many cases a suite may have.
 const CASES_MAX: usize = 1_000_000;
+/// How many bytes the variables of cases are gathered to before they get an allocation together.
+const VARS_BYTES: usize = 1 << 16;
 /// What an id is a digest of.
 const ID_DOMAIN: &str = "bowline.case.v1\n";
 
@@ -34,8 +37,11 @@ pub(super) struct Cases<'a> {
     pools: Pools,
     files: VarFiles,
     /// How often each digest was seen, by its first 8 bytes.
-    seen: HashMap<u64, u32>,
+    seen: HashMap<[u8; 8], u32>,
     cases: Vec<Case>,
+    packer: Packer,
+    /// How many cases have variables that are sealed.
+    sealed: usize,
 }
 
 // === impl Cases ===
@@ -54,6 +60,8 @@ impl<'a> Cases<'a> {
             files: VarFiles::default(),
             seen: HashMap::new(),
             cases: Vec::new(),
+            packer: Packer::new(),
+            sealed: 0,
         }
     }
 
@@ -105,20 +113,22 @@ impl<'a> Cases<'a> {
         if left == 0 {
             return Err(at.error("cases", format!("a suite has at most {CASES_MAX} cases")));
         }
+        let rules = self.pools.rules(Rules {
+            assertions,
+            threshold: draft.threshold.or(self.default.threshold),
+            must_pass: metadata.get("must_pass") == Some(&Value::Bool(true)),
+            metadata,
+            repeat: own_repeat.unwrap_or(self.repeat),
+            options,
+            only,
+        });
+        let description: Option<Arc<str>> = draft.description.map(Arc::from);
         for vars in expand(context, &mut self.files, at, vars, lists, left)? {
-            let (id, vars) = self.id(draft.description.as_deref(), vars);
-            self.cases.push(Case {
-                id,
-                description: draft.description.clone(),
-                vars,
-                assertions: Arc::clone(&assertions),
-                threshold: draft.threshold.or(self.default.threshold),
-                must_pass: metadata.get("must_pass") == Some(&Value::Bool(true)),
-                metadata: Arc::clone(&metadata),
-                repeat: own_repeat.unwrap_or(self.repeat),
-                options: Arc::clone(&options),
-                only: only.clone(),
-            });
+            let (id, vars) = self.id(description.as_deref(), vars);
+            self.cases.push(Case { id, description: description.clone(), vars, rules: Arc::clone(&rules) });
+            if self.packer.len() >= VARS_BYTES {
+                self.seal();
+            }
         }
         Ok(())
     }
@@ -143,22 +153,28 @@ impl<'a> Cases<'a> {
     }
 
     /// Returns the id of a case: 64 bits of a digest, which two of a million cases share with a chance of 1 in 30 million.
-    fn id(&mut self, description: Option<&str>, vars: Map<String, Value>) -> (String, Vars) {
+    fn id(&mut self, description: Option<&str>, vars: Map<String, Value>) -> (CaseId, Vars) {
         let vars = Value::Object(vars);
         let description = description.map_or(Value::Null, Value::from);
         let text = format!("{ID_DOMAIN}{}\n{}", canonical_json(&description), canonical_json(&vars));
         let digest = Digest::of(text.as_bytes());
         let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = *digest.as_bytes();
-        let number = u64::from_be_bytes([first, second, third, fourth, fifth, sixth, seventh, eighth]);
-        let seen = self.seen.entry(number).or_default();
+        let beginning = [first, second, third, fourth, fifth, sixth, seventh, eighth];
+        let seen = self.seen.entry(beginning).or_default();
         *seen += 1;
-        let id = if *seen > 1 { format!("{number:016x}-{seen}") } else { format!("{number:016x}") };
+        let id = CaseId::new(beginning, *seen);
         let vars = if let Value::Object(vars) = vars { vars } else { Map::new() };
-        (id, Vars::from(template::resolve(vars)))
+        (id, self.packer.add(&template::resolve(vars)))
+    }
+
+    fn seal(&mut self) {
+        self.packer.seal(self.cases.iter_mut().skip(self.sealed).map(|case| &mut case.vars));
+        self.sealed = self.cases.len();
     }
 
     /// Returns the cases.
     pub(super) fn into_cases(mut self) -> Vec<Case> {
+        self.seal();
         self.cases.shrink_to_fit();
         self.cases
     }

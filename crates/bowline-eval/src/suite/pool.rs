@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::Rules;
 use crate::assertion::AssertionNode;
 
 /// How many different values are kept in mind; later ones are not shared.
@@ -22,6 +23,17 @@ pub(super) struct Pools {
     pub(super) assertions: Pool<[AssertionNode]>,
     /// Options and metadata, by their text.
     pub(super) maps: Pool<Map<String, Value>>,
+    /// Rules, by where what they share stands; it stays there as long as the rules are kept.
+    rules: HashMap<Shares, Arc<Rules>>,
+}
+
+/// What tells rules apart: the addresses of what they share, and the values that they do not.
+#[derive(PartialEq, Eq, Hash)]
+struct Shares {
+    addresses: [usize; 4],
+    assertions: usize,
+    threshold: Option<u64>,
+    repeat: u32,
 }
 
 // === impl Pool ===
@@ -64,6 +76,30 @@ impl Pool<Map<String, Value>> {
 // === impl Pools ===
 
 impl Pools {
+    /// Returns `rules`, shared with those that are made of the same.
+    pub(super) fn rules(&mut self, rules: Rules) -> Arc<Rules> {
+        let Rules { assertions, threshold, must_pass: _, metadata, repeat, options, only } = &rules;
+        let key = Shares {
+            addresses: [
+                assertions.as_ptr().addr(),
+                Arc::as_ptr(metadata).addr(),
+                Arc::as_ptr(options).addr(),
+                only.as_ref().map_or(0, |only| Arc::as_ptr(only).addr()),
+            ],
+            assertions: assertions.len(),
+            threshold: threshold.map(f64::to_bits),
+            repeat: *repeat,
+        };
+        if let Some(known) = self.rules.get(&key) {
+            return Arc::clone(known);
+        }
+        let rules = Arc::new(rules);
+        if self.rules.len() < POOL_MAX {
+            self.rules.insert(key, Arc::clone(&rules));
+        }
+        rules
+    }
+
     /// Returns `over` on top of `default`, shared with those that are equal.
     pub(super) fn merged(
         &mut self,

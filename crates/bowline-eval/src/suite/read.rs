@@ -125,7 +125,7 @@ fn root(context: &mut Context<'_>, file: &str) -> Option<Suite> {
     }
     if cases.is_empty() {
         context.push(At { file, span: place }.error("cases", "the suite has no case").label("none here"));
-    } else if cases.iter().all(|case| case.assertions.is_empty()) {
+    } else if cases.iter().all(|case| case.rules.assertions.is_empty()) {
         let warning = Diagnostic::warning("no-assertions", file, "no case asserts anything, so that every one passes");
         context.push(warning.at(place).hint("say under `assert` what must hold, or once for all in `defaultTest`"));
     }

@@ -47,7 +47,7 @@ fn assertions(case: &Case) -> Vec<(String, Value)> {
         AssertionNode::One(assertion) => one(assertion),
         AssertionNode::Set(set) => ("assert-set".to_owned(), set.members.len().into()),
     };
-    case.assertions.iter().map(node).collect()
+    case.rules.assertions.iter().map(node).collect()
 }
 
 #[test]
@@ -99,7 +99,7 @@ bowline: { pass_rate: 0.9, metrics: { label: 0.8 }, cost_usd_mean_max: 0.01, lat
         [("not-icontains".to_owned(), json!("{{label}}")), ("assert-set".to_owned(), json!(2))]
     );
     assert_eq!(
-        (first.threshold, first.must_pass, first.repeat, first.around()),
+        (first.rules.threshold, first.rules.must_pass, first.rules.repeat, first.around()),
         (Some(1.0), true, 3, ("Please. ", ""))
     );
     assert_eq!(first.parameters().collect::<Vec<_>>(), [("temperature", &json!(1))]);
@@ -108,7 +108,7 @@ bowline: { pass_rate: 0.9, metrics: { label: 0.8 }, cost_usd_mean_max: 0.01, lat
     assert_eq!(first.judge(Kind::Similar), Some(("openai:embedding:small", None)));
 
     assert_eq!(assertions(second), [("is-json".to_owned(), Value::Null)]);
-    assert_eq!((second.threshold, second.must_pass, second.repeat), (Some(0.5), false, 2));
+    assert_eq!((second.rules.threshold, second.rules.must_pass, second.rules.repeat), (Some(0.5), false, 2));
     assert_eq!(vars(&suite)[1], json!({ "text": "hello" }));
     assert!(suite.warnings.is_empty(), "{:?}", suite.warnings);
 }
@@ -189,7 +189,7 @@ tests:
     );
     let rubric = ("llm-rubric".to_owned(), json!("is polite"));
     assert_eq!(assertions(&suite.cases[0]), [rubric.clone(), rubric]);
-    assert_eq!(suite.cases.iter().map(|case| case.threshold).collect::<Vec<_>>(), [Some(0.5), Some(1.0)]);
+    assert_eq!(suite.cases.iter().map(|case| case.rules.threshold).collect::<Vec<_>>(), [Some(0.5), Some(1.0)]);
     assert_eq!(assertions(&suite.cases[1])[0].1, json!({ "$ref": "#/$defs/x", "$defs": { "x": {} } }));
 }
 
@@ -229,7 +229,7 @@ scenarios:
     let values: Vec<Value> = assertions(&suite.cases[2]).into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, ["d", "config", "t"]);
     assert_eq!(
-        (suite.cases[1].description.as_deref(), suite.cases[1].metadata["m"].clone()),
+        (suite.cases[1].description.as_deref(), suite.cases[1].rules.metadata["m"].clone()),
         (Some("second"), json!(1))
     );
 }
@@ -243,7 +243,7 @@ fn datasets_of_every_format_give_the_same_cases() {
     let read = |name: &str| {
         let suite = read_with(&format!("tests: {name}"), &files);
         assert_eq!(suite.datasets.len(), 1);
-        let cases = suite.cases.iter().map(|case| (case.id.clone(), case.vars.to_map(), assertions(case)));
+        let cases = suite.cases.iter().map(|case| (case.id, case.vars.to_map(), assertions(case)));
         cases.collect::<Vec<_>>()
     };
     let expected = read("file://d.yaml");
@@ -260,9 +260,9 @@ fn rows_share_what_is_equal() {
     let suite = read_with("defaultTest: { assert: [{ type: is-json }] }\ntests: d.jsonl", &[("evals/d.jsonl", &rows)]);
     let [first, _, _, fourth, ..] = suite.cases.as_slice() else { panic!() };
     assert_eq!(assertions(first), [("is-json".to_owned(), Value::Null), ("contains".to_owned(), json!(0))]);
-    assert!(Arc::ptr_eq(&first.assertions, &fourth.assertions));
-    assert!(Arc::ptr_eq(&first.metadata, &suite.cases[8].metadata));
-    assert!(Arc::ptr_eq(&first.options, &fourth.options));
+    assert!(Arc::ptr_eq(&first.rules.assertions, &fourth.rules.assertions));
+    assert!(Arc::ptr_eq(&first.rules.metadata, &suite.cases[8].rules.metadata));
+    assert!(Arc::ptr_eq(&first.rules.options, &fourth.rules.options));
 }
 
 #[test]
@@ -276,17 +276,17 @@ x,contains: X,similar: y,tone,0.5,first,Say ,money,\"p,q\\,r\",true,0.9
     let [first, second] = suite.cases.as_slice() else { panic!() };
     assert_eq!(vars(&suite), [json!({ "a": "x" }), json!({ "a": "y, z" })]);
     assert_eq!(assertions(first), [("contains".to_owned(), json!("X")), ("similar".to_owned(), json!("y"))]);
-    let AssertionNode::One(similar) = &first.assertions[1] else { panic!() };
+    let AssertionNode::One(similar) = &first.rules.assertions[1] else { panic!() };
     assert_eq!((similar.threshold, similar.metric.as_deref()), (Some(0.9), Some("tone")));
     assert_eq!(
-        (first.threshold, first.description.as_deref(), first.around()),
+        (first.rules.threshold, first.description.as_deref(), first.around()),
         (Some(0.5), Some("first"), ("Say ", ""))
     );
     assert_eq!(
-        Value::Object((*first.metadata).clone()),
+        Value::Object((*first.rules.metadata).clone()),
         json!({ "kind": "money", "tags": ["p", "q,r"], "must_pass": true })
     );
-    assert!(first.must_pass && !second.must_pass && second.assertions.is_empty());
+    assert!(first.rules.must_pass && !second.rules.must_pass && second.rules.assertions.is_empty());
 }
 
 #[test]
@@ -461,7 +461,7 @@ fn case_text(description: Option<&str>, vars: &str) -> String {
 
 fn ids(tests: &[String]) -> Vec<String> {
     let suite = read_with(&format!("tests: [{}]", tests.join(", ")), &[]);
-    suite.cases.into_iter().map(|case| case.id).collect()
+    suite.cases.into_iter().map(|case| case.id.to_string()).collect()
 }
 
 #[test]
@@ -528,6 +528,6 @@ fn suites_of_the_document_are_read() {
     for block in blocks {
         let suite = read(&[(FILE, block), ("evals/tickets.csv", "ticket,__expected\nIt is broken,contains: bug\n")]);
         assert_eq!(suite.cases.len(), 4, "{block}");
-        assert!(suite.cases[0].must_pass && suite.thresholds.pass_rate == Some(0.95));
+        assert!(suite.cases[0].rules.must_pass && suite.thresholds.pass_rate == Some(0.95));
     }
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bowline_eval::{
-    Answer, Ask, Assertion, AssertionNode, Case, Context, Grade, Kind, Prepared, assertions, grade_case, has_template,
-    template,
+    Answer, Ask, Assertion, Case, Context, Grade, Kind, Prepared, assertions, grade_case, has_template, template,
 };
 use bowline_types::{PromptName, Usd};
 use serde_json::{Map, Value};
@@ -95,11 +94,16 @@ impl Grader {
             template::render(text, vars).map_err(|error| bowline_types::chain(&error))
         };
         let prompt = prompt.unwrap_or_default();
-        let context =
-            Context { vars: &vars, options: &case.options, prompt: &prompt, tools: &target.tools, render: &render };
+        let context = Context {
+            vars: &vars,
+            options: &case.rules.options,
+            prompt: &prompt,
+            tools: &target.tools,
+            render: &render,
+        };
         let subject = &called.subject;
         let (mut grades, mut judged) = (Vec::new(), Judged::default());
-        for assertion in assertions(&case.assertions) {
+        for assertion in assertions(&case.rules.assertions) {
             let prepared = match self.prepared(assertion, &vars) {
                 Ok(prepared) => prepared,
                 Err(reason) => {
@@ -119,12 +123,12 @@ impl Grader {
             };
             grades.push(prepared.grade(assertion, subject, answer.as_ref(), &context));
         }
-        if case.assertions.is_empty()
+        if case.rules.assertions.is_empty()
             && let Some(error) = &subject.error
         {
             return Ok((Grade::failed_to(format!("the call failed: {error}")), judged));
         }
-        Ok((grade_case(&case.assertions, grades, case.threshold, &context), judged))
+        Ok((grade_case(&case.rules.assertions, grades, case.rules.threshold, &context), judged))
     }
 
     /// Returns an assertion with its value rendered and compiled.
@@ -199,7 +203,10 @@ impl JudgeName {
         let own = assertion.provider.as_deref().map(|id| (id, assertion.config.get(JUDGE_CONFIG)));
         let named = own.or_else(|| {
             let (id, config) = case.judge(assertion.kind)?;
-            Some((id, config.and_then(|_| case.options.get("provider").and_then(|provider| provider.get("config")))))
+            Some((
+                id,
+                config.and_then(|_| case.rules.options.get("provider").and_then(|provider| provider.get("config"))),
+            ))
         });
         let endpoint = if assertion.kind == Kind::Similar { Endpoint::Embeddings } else { Endpoint::Chat };
         let default = match endpoint {
@@ -231,12 +238,11 @@ pub(crate) fn asked<'a>(cases: impl IntoIterator<Item = &'a Case>) -> (BTreeSet<
     let mut seen = HashSet::new();
     for case in cases {
         // Cases share what they have in common.
-        let assertions_at = std::ptr::from_ref::<[AssertionNode]>(&case.assertions).addr();
-        if !seen.insert((assertions_at, std::ptr::from_ref(&*case.options).addr())) {
+        if !seen.insert(Arc::as_ptr(&case.rules).addr()) {
             continue;
         }
-        for assertion in assertions(&case.assertions).filter(|assertion| is_judged(assertion)) {
-            let prompt = assertion.rubric_prompt.as_deref().or_else(|| case.options.get("rubricPrompt"));
+        for assertion in assertions(&case.rules.assertions).filter(|assertion| is_judged(assertion)) {
+            let prompt = assertion.rubric_prompt.as_deref().or_else(|| case.rules.options.get("rubricPrompt"));
             let prompt = prompt.and_then(Value::as_str).and_then(|prompt| prompt.strip_prefix("prompt:"));
             match prompt.and_then(|name| name.parse().ok()) {
                 Some(name) => drop(prompts.insert(name)),

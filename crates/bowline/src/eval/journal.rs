@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -21,7 +21,9 @@ use crate::failure::{Failure, Result};
 /// The form of the lines.
 const SCHEMA: u32 = 1;
 /// Results that wait to be written; a run waits where the disk is slower.
-const QUEUE_MAX: usize = 1_024;
+const QUEUE_MAX: usize = 256;
+/// How many bytes of a line are read at once; a result with a short answer has fewer.
+const READ_BYTES: usize = 2_048;
 /// How often what was written is forced to the disk. A killed process loses nothing that was written; a machine without power
 /// loses what came after the last time.
 const SYNC_INTERVAL: Duration = Duration::from_secs(2);
@@ -46,16 +48,10 @@ pub(crate) struct Head {
 pub(crate) struct Journal {
     file: File,
     head: Head,
-    places: Vec<Place>,
+    /// Where the line of each result begins; 0 where there is none, as the head is there.
+    places: Vec<u64>,
     done: usize,
     end: u64,
-}
-
-/// Where a result is; nowhere while its length is 0.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    offset: u64,
-    length: u32,
 }
 
 /// The line of a result.
@@ -89,7 +85,7 @@ impl Journal {
     /// Another run writes to it, or the disk does not take it.
     pub(crate) fn begin(folder: &Path, head: Head, cells: usize) -> Result<Self> {
         let file = open(folder)?;
-        let mut journal = Self { file, head, places: vec![Place::default(); cells], done: 0, end: 0 };
+        let mut journal = Self { file, head, places: vec![0; cells], done: 0, end: 0 };
         let mut line = serde_json::to_vec(&journal.head).map_err(anyhow::Error::from)?;
         line.push(b'\n');
         journal
@@ -119,17 +115,17 @@ impl Journal {
             return Err(Failure::user(format!("the last run cannot be resumed: {changed}\n{hint}")));
         }
         let mut end = u64::try_from(line.len()).unwrap_or(u64::MAX);
-        let (mut places, mut done) = (vec![Place::default(); cells], 0);
+        let (mut places, mut done) = (vec![0; cells], 0);
         loop {
             line.clear();
             let length = reader.read_until(b'\n', &mut line).with_context(|| cannot("read", folder))?;
             let number = serde_json::from_slice::<Numbered>(&line).ok().filter(|_| line.ends_with(b"\n"));
             // The first line that is not whole is the end: the process was killed there.
-            let (Some(Numbered { cell }), Ok(length)) = (number, u32::try_from(length)) else { break };
+            let (Some(Numbered { cell }), Ok(length)) = (number, u64::try_from(length)) else { break };
             let place = places.get_mut(cell).context("the journal has a result of no case")?;
-            done += usize::from(place.length == 0);
-            *place = Place { offset: end, length };
-            end += u64::from(length);
+            done += usize::from(*place == 0);
+            *place = end;
+            end += length;
         }
         file.set_len(end).with_context(|| cannot("write", folder))?;
         Ok(Self { file, head: found, places, done, end })
@@ -147,7 +143,7 @@ impl Journal {
 
     /// Returns whether there is a result.
     pub(crate) fn has(&self, cell: Cell) -> bool {
-        self.places.get(cell).is_some_and(|place| place.length > 0)
+        self.places.get(cell).is_some_and(|place| *place > 0)
     }
 
     /// Returns a result; `None` where there is none.
@@ -155,9 +151,8 @@ impl Journal {
     /// # Errors
     /// The disk does not give back what it took.
     pub(crate) fn read<T: DeserializeOwned>(&self, cell: Cell) -> Result<Option<T>> {
-        let Some(place) = self.places.get(cell).filter(|place| place.length > 0) else { return Ok(None) };
-        let mut line = vec![0; usize::try_from(place.length).map_err(anyhow::Error::from)?];
-        self.file.read_exact_at(&mut line, place.offset).context("could not read a result back")?;
+        let Some(place) = self.places.get(cell).filter(|place| **place > 0) else { return Ok(None) };
+        let line = line_at(&self.file, *place).context("could not read a result back")?;
         let line: Line<T> = serde_json::from_slice(&line).context("a result came back as something else")?;
         Ok(Some(line.result))
     }
@@ -174,11 +169,10 @@ impl Journal {
         let mut synced = Instant::now();
         while results.blocking_recv_many(&mut received, QUEUE_MAX) > 0 {
             for (cell, line) in received.drain(..) {
-                let length = u32::try_from(line.len()).context("a result is longer than 4 GiB")?;
                 let place = self.places.get_mut(cell).context("a result is of no case")?;
-                self.done += usize::from(place.length == 0);
-                *place = Place { offset: self.end, length };
-                self.end += u64::from(length);
+                self.done += usize::from(*place == 0);
+                *place = self.end;
+                self.end += u64::try_from(line.len()).unwrap_or(u64::MAX);
                 batch.extend_from_slice(&line);
             }
             self.file.write_all(&batch).with_context(full)?;
@@ -201,6 +195,23 @@ pub(crate) fn line(cell: Cell, result: &impl Serialize) -> Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&Line { cell, result }).map_err(anyhow::Error::from)?;
     line.push(b'\n');
     Ok(line)
+}
+
+/// Returns the line that begins at `offset`, or what there is of it.
+fn line_at(file: &File, mut offset: u64) -> io::Result<Vec<u8>> {
+    let (mut line, mut part) = (Vec::with_capacity(READ_BYTES), [0; READ_BYTES]);
+    loop {
+        let read = match file.read_at(&mut part, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => part.get(..read?).unwrap_or_default(),
+        };
+        let end = read.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(read.get(..end.unwrap_or(read.len())).unwrap_or_default());
+        if end.is_some() || read.is_empty() {
+            return Ok(line);
+        }
+        offset += u64::try_from(read.len()).unwrap_or(u64::MAX);
+    }
 }
 
 /// Returns the two ends of the queue before the journal.
@@ -264,6 +275,16 @@ mod tests {
         assert_eq!(journal.read::<String>(0).unwrap().as_deref(), Some("zero"));
         assert_eq!(journal.read::<String>(7).unwrap().as_deref(), Some("seven"));
         assert_eq!(journal.read::<String>(1).unwrap(), None);
+    }
+
+    #[test]
+    fn results_of_every_length_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts: Vec<String> = (0..10).map(|cell| "x".repeat(READ_BYTES / 2 * cell - cell.min(1) * 20)).collect();
+        let results: Vec<_> = texts.iter().enumerate().map(|(cell, text)| (cell, text.as_str())).collect();
+        let journal = written(folder.path(), &results);
+        let read: Vec<_> = (0..10).filter_map(|cell| journal.read::<String>(cell).unwrap()).collect();
+        assert_eq!(read, texts);
     }
 
     /// A process that is killed may leave any part of its last line.

@@ -107,12 +107,14 @@ impl Plan {
         let (mut planned, mut first) = (Vec::new(), 0);
         let filter = filter.map(str::to_lowercase);
         for (suite, targets) in suites {
-            let (mut cases, mut starts, mut calls) = (Vec::new(), Vec::new(), 0_u32);
+            let (mut cases, mut starts) =
+                (Vec::with_capacity(suite.cases.len()), Vec::with_capacity(suite.cases.len() + 1));
+            let mut calls = 0_u32;
             for (number, case) in (0_u32..).zip(&suite.cases) {
                 if filter.as_ref().is_none_or(|text| has(case, text)) {
                     cases.push(number);
                     starts.push(calls);
-                    calls = calls.saturating_add(repeat.unwrap_or(case.repeat).max(1));
+                    calls = calls.saturating_add(repeat.unwrap_or(case.rules.repeat).max(1));
                 }
             }
             starts.push(calls);
@@ -201,5 +203,7 @@ fn has(case: &Case, lower: &str) -> bool {
     let found = |text: &str| text.to_lowercase().contains(lower);
     let in_metadata =
         |(key, value): (&String, &Value)| found(key) || value.as_str().map_or_else(|| found(&value.to_string()), found);
-    case.description.as_deref().is_some_and(found) || found(&case.id) || case.metadata.iter().any(in_metadata)
+    case.description.as_deref().is_some_and(found)
+        || found(&case.id.to_string())
+        || case.rules.metadata.iter().any(in_metadata)
 }

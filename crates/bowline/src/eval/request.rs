@@ -177,6 +177,9 @@ pub(super) fn parameters(config: &Map<String, Value>) -> Result<Map<String, Valu
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bowline_eval::{CaseId, Rules};
     use bowline_types::Digest;
     use serde_json::json;
 
@@ -184,16 +187,18 @@ mod tests {
 
     fn case(options: &Value) -> Case {
         Case {
-            id: "1".to_owned(),
+            id: CaseId::new([0; 8], 1),
             description: None,
             vars: Map::new().into(),
-            assertions: Vec::new().into(),
-            threshold: None,
-            must_pass: false,
-            metadata: Map::new().into(),
-            repeat: 1,
-            only: None,
-            options: options.as_object().unwrap().clone().into(),
+            rules: Arc::new(Rules {
+                assertions: Vec::new().into(),
+                threshold: None,
+                must_pass: false,
+                metadata: Map::new().into(),
+                repeat: 1,
+                only: None,
+                options: options.as_object().unwrap().clone().into(),
+            }),
         }
     }
 

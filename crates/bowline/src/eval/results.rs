@@ -101,7 +101,8 @@ impl<'a> Results<'a> {
         sums: &mut Sums,
     ) -> Result<GateReport> {
         let stable = planned.baseline_of(candidate);
-        let (mut of_candidate, mut of_stable) = (Tally::new(), Tally::new());
+        let mut of_candidate = Tally::with_capacity(planned.cases.len());
+        let mut of_stable = Tally::with_capacity(stable.map_or(0, |_| planned.cases.len()));
         for position in 0..planned.cases.len() {
             let Some(case) = planned.case(position) else { continue };
             for job in self.plan().jobs_of(suite, position) {
@@ -112,13 +113,13 @@ impl<'a> Results<'a> {
                 };
                 let Some(outcome) = self.journal.read::<Outcome>(job.cell)? else { continue };
                 sums.add(&outcome);
-                tally.push(&case.id, case.must_pass, &outcome.called.subject, &outcome.grade);
+                tally.push(case.id, case.rules.must_pass, &outcome.called.subject, &outcome.grade);
             }
         }
-        let stable = stable.map(|_| &of_stable);
+        let stable = stable.map(|_| of_stable);
         let cases = (0..planned.cases.len()).filter_map(|position| planned.case(position));
-        let explained = cases.filter_map(|case| Some((case.id.clone(), flip_reason(&case.metadata)?.to_owned())));
-        let report = gate(&of_candidate, stable, &planned.suite.thresholds, &explained.collect(), policy);
+        let explained = cases.filter_map(|case| Some((case.id, flip_reason(&case.rules.metadata)?.to_owned())));
+        let report = gate(of_candidate, stable, &planned.suite.thresholds, &explained.collect(), policy);
         Ok(report.map_err(anyhow::Error::from)?)
     }
 
@@ -160,9 +161,9 @@ impl<'a> Results<'a> {
             suite: planned.suite.file.clone(),
             prompt: target.prompt().to_owned(),
             model: target.model.clone(),
-            case: case.id.clone(),
-            description: case.description.clone(),
-            must_pass: case.must_pass,
+            case: case.id.to_string(),
+            description: case.description.as_deref().map(str::to_owned),
+            must_pass: case.rules.must_pass,
             repeat,
             vars: case.vars.to_map(),
             candidate: self.side(planned.cell(candidate, position, repeat))?,
