@@ -153,6 +153,17 @@ fn simulated_answers_are_no_evidence_for_real_providers() {
 }
 
 #[test]
+fn a_bundle_does_not_make_a_real_environment_a_simulated_one() {
+    let project = with_policy();
+    project.json(&["bundle", "build"]);
+    report(&project, |_| {});
+    sign(&project, &["--key", "ci.key", "--attest", ".bowline/report.json"]);
+    project.edit("bowline.yaml", "http://127.0.0.1:9/v1", "https://llm.example/v1");
+    let ran = project.bowline(&["release", "--env", "prod", "--bundle", "oci:.bowline/bundles:latest"]);
+    assert!(ran.code == 1 && ran.stderr.contains("its answers came from the simulator"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_pull_request_has_its_own_environment() {
     let project = Project::new();
     assert_eq!(project.bowline(&["release", "--env", "prod"]).code, 0);

@@ -31,7 +31,7 @@ pub(super) async fn request(global: &Global, release: &cli::Release, reference: 
     let here = loaded.report.project.as_ref();
     let here = here.ok_or_else(|| Failure::user("the project file has errors\nhint: `bowline check` shows them"))?;
     live::declared(here, &release.env)?;
-    let found = Registry::new(&release.registry)?.find(reference).await?;
+    let found = Registry::new(&release.registry, Some(reference))?.find(reference).await?;
     let bundle = bundles::read(&found.layout, &found.descriptor)?;
     if bundle.config.project != here.name {
         let (theirs, ours) = (&bundle.config.project, &here.name);
@@ -40,7 +40,9 @@ pub(super) async fn request(global: &Global, release: &cli::Release, reference: 
     let theirs: Project = serde_json::from_value(bundle.config.project_file.clone()).map_err(anyhow::Error::from)?;
     let declared =
         here.environments.get(&release.env).map(|environment| environment.policy.clone()).unwrap_or_default();
-    let lines = evaluate(&loaded.folder, &found, &bundle, &declared, theirs.is_real(&release.env))?;
+    // A bundle does not make a real environment a simulated one, and be judged as such.
+    let is_real = here.is_real(&release.env) || theirs.is_real(&release.env);
+    let lines = evaluate(&loaded.folder, &found, &bundle, &declared, is_real)?;
     told(&release.env, &lines)?;
     let versions = bundle.versions.iter();
     let wanted = versions.filter(|version| release.prompt.is_empty() || release.prompt.contains(&version.name));
