@@ -196,7 +196,8 @@ impl Log {
         let mut left = taken.payloads.len() as u64;
         for segment in &mut self.segments {
             // Behind a damaged entry fewer were read than wait.
-            let is_over = segment.number < end.segment || (segment.number == end.segment && segment.bytes <= end.offset);
+            let is_over =
+                segment.number < end.segment || (segment.number == end.segment && segment.bytes <= end.offset);
             let count = if is_over { segment.waiting } else { left.min(segment.waiting) };
             segment.waiting -= count;
             left = left.saturating_sub(count);

@@ -177,7 +177,8 @@ async fn it_tries_until_the_control_role_is_back() {
 async fn an_entry_that_cannot_be_read_is_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, control) = (open(folder.path(), 1 << 20), Arc::new(Control::default()));
-    let unread = || spool.shared.metrics.encode().lines().find(|line| line.contains("lost_total{arm=\"\"}")).map(str::to_owned);
+    let unread =
+        || spool.shared.metrics.encode().lines().find(|line| line.contains("lost_total{arm=\"\"}")).map(str::to_owned);
     let before = unread();
     spool.shared.state().log.append(&[b"{\"of\":\"tomorrow\"}".to_vec()], Timestamp::default()).unwrap();
     control.is_down.store(true, Ordering::SeqCst);

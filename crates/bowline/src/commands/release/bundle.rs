@@ -1,15 +1,17 @@
 //! A release of a bundle: fetched, read whole, held against the policy of the environment, and only then asked for.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use bowline_eval::Suite;
 use bowline_oci::{Reference, digest_of};
-use bowline_prompt::{Project, ReleasePolicy};
+use bowline_prompt::{MemorySource, Project, ReleasePolicy};
 use bowline_registry::Source;
 use bowline_registry::bundle::{Bundle, PromptVersion};
 use bowline_registry::policy::{Evidence, Held, Line, PREDICATE, Policy, Report};
 use bowline_server::wire::{ReleasePrompt, ReleaseRequest};
-use bowline_types::{Clock as _, EnvironmentName, SecretRef, SystemClock};
+use bowline_types::{Clock as _, Digest, EnvironmentName, SecretRef, SystemClock};
 
 use crate::bundles::{self, Found, Registry};
 use crate::cli::{self, Global, KeyPlace};
@@ -95,6 +97,7 @@ fn evaluate(
         // What a signer signed and is no report of this schema proves nothing.
         reports: reports.filter_map(|attestation| Report::read(&attestation.predicate).ok()).collect(),
         versions: versions.collect(),
+        suites: suites(bundle)?,
     };
     let age: Duration = declared.report_max_age;
     let policy = Policy {
@@ -104,6 +107,14 @@ fn evaluate(
         simulated: !is_real,
     };
     Ok(policy.evaluate(&evidence, SystemClock.now()))
+}
+
+/// Returns the digests of the suites that can be read from the bundle alone.
+fn suites(bundle: &Bundle) -> Result<BTreeMap<String, Digest>> {
+    let files = bundle.files.iter().map(|(_, file)| Ok((file.path.clone(), file.bytes()?)));
+    let source: MemorySource = files.collect::<Result<Vec<_>>>()?.into_iter().collect();
+    let read = bundle.files.suites.iter().filter_map(|file| Suite::read(&source, &file.path).ok());
+    Ok(read.map(|suite| (suite.file, suite.digest)).collect())
 }
 
 /// Paths of keys start at the folder of the project, wherever the command runs.
