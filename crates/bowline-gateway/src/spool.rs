@@ -281,22 +281,20 @@ impl Shared {
                 Ok(Entry::Inference(record)) => batch.inferences.push(*record),
                 Ok(Entry::Outcome(outcome)) => batch.outcomes.push(outcome),
                 // Sound on disk, and yet no entry of ours: a later Bowline wrote it.
-                Err(error) => {
-                    self.metrics.record_lost(None);
-                    error!(%error, "an entry of the spool cannot be read; it is counted as lost");
-                }
+                Err(error) => error!(%error, "an entry of the spool cannot be read; it is left out"),
             }
         }
         Ok((taken, batch))
     }
 
-    /// Forgets what was delivered. Blocks.
-    fn acknowledge(&self, taken: &Taken, told: &[LossRecord]) {
+    /// Forgets what was delivered; what of it could not be read, or stood in a damaged segment, is counted as lost now and once. Blocks.
+    fn acknowledge(&self, taken: &Taken, unread: u64, told: &[LossRecord]) {
         let mut state = self.state();
         // What is delivered twice changes nothing.
         let forgot = state.log.acknowledge(taken).and_then(|()| state.losses.acknowledge(told));
         forgot.unwrap_or_else(|error| warn!(%error, "the spool could not note what was delivered"));
-        let delivered = taken.payloads.len() as u64;
+        let delivered = taken.payloads.len() as u64 - unread;
+        (0..unread + taken.damaged).for_each(|_| self.metrics.record_lost(None));
         state.delivered += delivered;
         self.metrics.spool_delivered(delivered);
         self.show(&state);

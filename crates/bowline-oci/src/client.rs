@@ -40,8 +40,10 @@ pub struct Options {
     pub plain_http: bool,
     /// Certificates in PEM that are trusted beside the Mozilla roots. Default: none.
     pub certificates: Vec<u8>,
-    /// User name and password, for every registry. Default: what `docker_config` says, else anonymous.
+    /// User name and password. Default: what `docker_config` says, else anonymous.
     pub credential: Option<(String, Secret)>,
+    /// The one registry that gets `credential`, as references name it; others get what `docker_config` says. Default: every one.
+    pub credential_for: Option<String>,
     /// Docker's `config.json`, whose credentials and credential helpers are used. A file that is missing is none.
     pub docker_config: Option<PathBuf>,
     /// How long one answer may take to begin, and one body to go on. Default: 30 s.
@@ -74,6 +76,7 @@ impl Default for Options {
             plain_http: false,
             certificates: Vec::new(),
             credential: None,
+            credential_for: None,
             docker_config: None,
             timeout: Duration::from_secs(30),
             attempts_max: 5,

@@ -105,20 +105,37 @@ pub fn as_referrer(descriptor: &Descriptor, manifest: &ImageManifest) -> Descrip
 // === impl Document ===
 
 impl Document {
-    /// Reads the document that a descriptor leads to; the media type of the descriptor decides what it is.
+    /// Reads the document that a descriptor leads to; the media type of the descriptor decides what it is. One that says of itself to be
+    /// of another type is refused, so that nobody makes a signed manifest be read as an index
+    /// (<https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md>, `mediaType`, read 2026-11-25).
     ///
     /// # Errors
     /// Fails where it is neither a manifest nor an index.
     pub fn read(descriptor: &Descriptor, bytes: &[u8]) -> Result<Self> {
         let noun = || format!("{} {}", descriptor.media_type(), descriptor.digest());
-        match descriptor.media_type() {
-            kind if is_manifest(kind) => decode(noun(), bytes).map(|manifest| Self::Manifest(Box::new(manifest))),
-            kind if is_index(kind) => decode(noun(), bytes).map(|index| Self::Index(Box::new(index))),
-            other => Err(Error::Type {
-                digest: digest_of(descriptor)?,
-                found: other.to_string(),
-                expected: "manifest or index".to_owned(),
-            }),
+        let kind = descriptor.media_type();
+        let wrong = |found: &MediaType, expected: &str| -> Result<Self> {
+            let (found, expected) = (found.to_string(), expected.to_owned());
+            Err(Error::Type { digest: digest_of(descriptor)?, found, expected })
+        };
+        let document = if is_manifest(kind) {
+            Self::Manifest(Box::new(decode(noun(), bytes)?))
+        } else if is_index(kind) {
+            Self::Index(Box::new(decode(noun(), bytes)?))
+        } else {
+            return wrong(kind, "manifest or index");
+        };
+        match document.media_type() {
+            Some(own) if own != kind => wrong(own, kind.as_ref()),
+            _ => Ok(document),
+        }
+    }
+
+    /// Returns what the document says that it is.
+    fn media_type(&self) -> Option<&MediaType> {
+        match self {
+            Self::Manifest(manifest) => manifest.media_type().as_ref(),
+            Self::Index(index) => index.media_type().as_ref(),
         }
     }
 
@@ -163,6 +180,18 @@ mod tests {
             one.starts_with(r#"{"annotations":{"alpha":"","bravo":"","charlie":"","delta":""},"config":{"#),
             "{one}"
         );
+    }
+
+    #[test]
+    fn a_document_is_what_it_says_to_be() {
+        let config = describe(MediaType::EmptyJSON, Digest::of(b"{}"), 2).unwrap();
+        let mut both = serde_json::to_value(manifest(config, vec![]).unwrap()).unwrap();
+        both["manifests"] = serde_json::json!([]);
+        let bytes = encode(&both).unwrap();
+        let described = |kind| describe(kind, Digest::of(&bytes), 1).unwrap();
+        assert!(matches!(Document::read(&described(MediaType::ImageManifest), &bytes), Ok(Document::Manifest(_))));
+        let swapped = Document::read(&described(MediaType::ImageIndex), &bytes);
+        assert!(matches!(swapped, Err(Error::Type { .. })), "{swapped:?}");
     }
 
     #[test]

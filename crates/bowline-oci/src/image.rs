@@ -16,7 +16,7 @@ mod platform;
 mod sbom;
 
 pub use archive::write_archive;
-pub use assembly::{Blob, Image, Settings, annotation, attach, index};
+pub use assembly::{Blob, Image, Settings, annotation, index};
 pub use base::{Base, choose};
 pub use error::{Error, Result};
 pub use files::{Account, Content, Files};

@@ -4,6 +4,7 @@
 //! lands in one. So nothing is held in memory that may be large, and every byte that is read or moved has been held against its
 //! digest and size. [`image`] assembles container images there.
 
+mod attach;
 mod client;
 mod content;
 mod error;

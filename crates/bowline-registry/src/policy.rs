@@ -5,6 +5,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bowline_types::{Digest, Timestamp};
@@ -34,6 +35,8 @@ pub struct Evidence {
     pub reports: Vec<Report>,
     /// The versions of the bundle.
     pub versions: Vec<Held>,
+    /// The suites of the bundle by path, with the digests that reports name them by. One that refers to files which no bundle has is not there.
+    pub suites: BTreeMap<String, Digest>,
 }
 
 /// A version of the bundle.

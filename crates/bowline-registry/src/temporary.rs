@@ -81,7 +81,9 @@ pub fn create(
     let scope = Scope { project: from.scope.project.clone(), environment };
     let origin = from.scope.environment.clone();
     let expires_at = at.after(request.ttl);
-    let temporary = Temporary { from: origin.clone(), actor: request.actor.clone(), created_at: at, expires_at };
+    // One that was made from another temporary one outlives it, so that both take their settings from what is declared.
+    let root = from.temporary.as_ref().map_or_else(|| origin.clone(), |temporary| temporary.from.clone());
+    let temporary = Temporary { from: root, actor: request.actor.clone(), created_at: at, expires_at };
     let record = EnvironmentRecord { scope: scope.clone(), freeze: None, temporary: Some(temporary) };
     let why = format!("made from {origin}, until {expires_at}");
     let made = row(&scope, LogAction::Created, &request.actor, why, at);
@@ -192,6 +194,18 @@ mod tests {
         ];
         assert_eq!(told(&removed), expected);
         assert!(matches!(remove(&empty(), "ci", "", at(0)), Err(Error::NotTemporary { .. })));
+    }
+
+    #[test]
+    fn one_from_a_temporary_one_has_the_settings_of_what_is_declared() {
+        let temporary = record("pr-1", DAY).temporary;
+        let from = EnvironmentState { temporary, ..empty().live("a") };
+        let made = create(&from, &request("a-copy", DAY), &declared(), &[], at(0)).unwrap();
+        let Some(Write::EnvironmentPut(copy)) = made.first() else { panic!("{made:?}") };
+        assert_eq!(copy.temporary.as_ref().unwrap().from.as_str(), "staging");
+        let mut project = declared();
+        overlay(&mut project, &[copy.clone(), record("pr-1", DAY)]);
+        assert_eq!(project.environments[&copy.scope.environment].providers.len(), 1);
     }
 
     #[test]

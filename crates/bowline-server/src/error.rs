@@ -72,6 +72,9 @@ pub enum Error {
         /// The newest schema that is read here.
         supported: u32,
     },
+    /// A delivery did not come to its end in time.
+    #[error("the delivery took longer than {0} seconds\nhint: the gateway sends it again")]
+    DeliverySlow(u64),
     /// The snapshot could not be prepared for gateways.
     #[error("the snapshot could not be prepared for gateways")]
     Publication(#[source] tokio::task::JoinError),
@@ -127,6 +130,7 @@ impl Error {
             Self::Backup(_) | Self::GatewayTooOld { .. } | Self::RecordsTooNew { .. } => ErrorKind::Conflict,
             Self::Unauthenticated | Self::GatewayUnauthenticated => ErrorKind::Unauthenticated,
             Self::HostRefused(_) => ErrorKind::Forbidden,
+            Self::DeliverySlow(_) => ErrorKind::Unavailable,
             Self::Randomness(_) | Self::Preview(_) | Self::Publication(_) | Self::Log(..) => ErrorKind::Internal,
         }
     }

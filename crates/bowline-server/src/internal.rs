@@ -34,6 +34,10 @@ const RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Deliveries that are read and committed at the same time; further ones wait, and their gateways with them.
 const DELIVERIES_MAX: usize = 16;
 
+/// How long a delivery may take, from its first byte to its commit: as long as a gateway waits for the answer. A gateway that is gone without
+/// a word must not keep the turn of another one.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How gateways prove that they are ours.
 #[derive(Clone, Debug)]
 pub enum GatewayAuth {
@@ -101,7 +105,8 @@ async fn check_gateway(State(internal): State<Internal>, request: Request, next:
 async fn admit(State(internal): State<Internal>, request: Request, next: Next) -> Response {
     // The semaphore is never closed.
     let _permit = internal.deliveries.acquire().await.ok();
-    next.run(request).await
+    let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, next.run(request)).await;
+    delivered.unwrap_or_else(|_| Error::DeliverySlow(DELIVERY_TIMEOUT.as_secs()).into_response())
 }
 
 async fn unknown_route(request: Request) -> Error {

@@ -94,6 +94,14 @@ pub enum LinkError {
         /// The message.
         message: String,
     },
+    /// Somebody else answered with an error: a proxy on the way, or another server.
+    #[error("{address} answered {status}\nhint: is that the internal API of a control role?")]
+    Stranger {
+        /// Where.
+        address: String,
+        /// The HTTP status.
+        status: u16,
+    },
     /// The answer is not what the API describes.
     #[error("the control role answered `{path}` with something else than expected")]
     Answer {
@@ -118,10 +126,11 @@ pub enum LinkError {
 // === impl LinkError ===
 
 impl LinkError {
-    /// Returns whether the same request will be refused again, whatever becomes of the control role.
+    /// Returns whether the control role will refuse the same request again, whatever becomes of it. What a proxy on the way says is none of
+    /// its words, but for a body that is too large there: parts of it may pass.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Refused { status: 400 | 413 | 422, .. })
+        matches!(self, Self::Refused { status: 400 | 413 | 422, .. } | Self::Stranger { status: 413, .. })
     }
 }
 
@@ -263,13 +272,11 @@ impl Link {
         if head.status.is_success() || head.status == StatusCode::NOT_MODIFIED {
             return Ok((head.status, head.headers, body));
         }
-        let message = match serde_json::from_slice::<ErrorBody>(&body) {
-            Ok(ErrorBody { error }) => error.message,
-            Err(_) => {
-                format!("{} answered {}\nhint: is that the internal API of a control role?", self.address, head.status)
-            }
-        };
-        Err(LinkError::Refused { status: head.status.as_u16(), message })
+        let status = head.status.as_u16();
+        Err(match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(ErrorBody { error }) => LinkError::Refused { status, message: error.message },
+            Err(_) => LinkError::Stranger { address: self.address.to_string(), status },
+        })
     }
 }
 

@@ -51,13 +51,16 @@ impl<'a> Files<'a> {
         if bytes.len() > BYTES_MAX {
             return Err(at.error("file", format!("`{path}` is larger than {} MiB", BYTES_MAX >> 20)));
         }
+        let text = String::from_utf8(bytes).map_err(|_| at.error("file", format!("`{path}` is not UTF-8 text")))?;
         if !self.read.contains_key(path) {
             if self.read.len() >= FILES_MAX {
                 return Err(at.error("file", format!("a suite refers to at most {FILES_MAX} files")));
             }
-            self.read.insert(path.to_owned(), Digest::of(&bytes));
+            // With LF line ends, as the lock and bundles have it: how Git checked a file out is none of its content.
+            let plain = if text.contains('\r') { text.replace("\r\n", "\n") } else { String::new() };
+            let plain = if plain.is_empty() { &text } else { &plain };
+            self.read.insert(path.to_owned(), Digest::of(plain.as_bytes()));
         }
-        let text = String::from_utf8(bytes).map_err(|_| at.error("file", format!("`{path}` is not UTF-8 text")))?;
         Ok(if text.starts_with('\u{feff}') { text.trim_start_matches('\u{feff}').to_owned() } else { text })
     }
 

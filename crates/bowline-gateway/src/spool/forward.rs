@@ -118,10 +118,17 @@ impl Forwarder {
             Ok(Err(error)) => return Looked::Failed(format!("the spool could not be read: {error}")),
             Err(error) => return Looked::Failed(error.to_string()),
         };
-        if taken.payloads.is_empty() && batch.losses.is_empty() {
-            return Looked::Empty;
+        let (shared, told) = (Arc::clone(&self.shared), batch.losses.clone());
+        let entries = batch.inferences.len() + batch.outcomes.len();
+        let unread = (taken.payloads.len() - entries) as u64;
+        if entries == 0 && told.is_empty() {
+            if unread == 0 && taken.damaged == 0 {
+                return Looked::Empty;
+            }
+            // Nothing of it can be delivered, and what comes later must not wait for it.
+            let passed = tokio::task::spawn_blocking(move || shared.acknowledge(&taken, unread, &[])).await;
+            return passed.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered);
         }
-        let told = batch.losses.clone();
         let arms: Vec<_> = batch.inferences.iter().map(arm).collect();
         match self.sink.deliver(batch).await {
             Ok(()) => self.most = (self.most * 2).min(self.shared.options.batch_max.max(1)),
@@ -135,8 +142,7 @@ impl Forwarder {
             // Whoever waits for this one waits for ever.
             Err(SinkError::Refused(reason)) => return self.leave_out(taken, arms, &reason).await,
         }
-        let shared = Arc::clone(&self.shared);
-        let acknowledged = tokio::task::spawn_blocking(move || shared.acknowledge(&taken, &told)).await;
+        let acknowledged = tokio::task::spawn_blocking(move || shared.acknowledge(&taken, unread, &told)).await;
         acknowledged.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered)
     }
 
@@ -147,7 +153,7 @@ impl Forwarder {
         // In one go, so that it is counted once. The losses that were refused with it are told with the next one.
         let counted = tokio::task::spawn_blocking(move || {
             shared.lose(&mut shared.state(), &lost);
-            shared.acknowledge(&taken, &[]);
+            shared.acknowledge(&taken, 0, &[]);
         });
         counted.await.map_or_else(|error| Looked::Failed(error.to_string()), |()| Looked::Delivered)
     }

@@ -61,6 +61,8 @@ struct Segment {
 pub(super) struct Taken {
     pub(super) payloads: Vec<Vec<u8>>,
     pub(super) end: Cursor,
+    /// Segments whose rest is passed over, since the disk damaged it. How many entries stood there nobody knows.
+    pub(super) damaged: u64,
 }
 
 // === impl Log ===
@@ -155,7 +157,7 @@ impl Log {
     /// # Errors
     /// A file operation failed.
     pub(super) fn read(&self, entries_max: usize, bytes_max: u64) -> io::Result<Taken> {
-        let mut taken = Taken { payloads: Vec::new(), end: self.cursor };
+        let mut taken = Taken { end: self.cursor, ..Taken::default() };
         let mut bytes = 0;
         for segment in self.segments.iter().skip_while(|segment| segment.number < self.cursor.segment) {
             if segment.number != taken.end.segment {
@@ -174,6 +176,7 @@ impl Log {
                     // The disk, not a crash: it was sound when it was written or opened.
                     error!(segment = segment.number, offset = taken.end.offset, "a segment of the spool is damaged");
                     taken.end.offset = segment.bytes;
+                    taken.damaged += 1;
                     break;
                 };
                 taken.payloads.push(sound.payload.to_vec());
@@ -192,7 +195,10 @@ impl Log {
         let end = taken.end;
         let mut left = taken.payloads.len() as u64;
         for segment in &mut self.segments {
-            let count = if segment.number < end.segment { segment.waiting } else { left.min(segment.waiting) };
+            // Behind a damaged entry fewer were read than wait.
+            let is_over =
+                segment.number < end.segment || (segment.number == end.segment && segment.bytes <= end.offset);
+            let count = if is_over { segment.waiting } else { left.min(segment.waiting) };
             segment.waiting -= count;
             left = left.saturating_sub(count);
             if segment.number >= end.segment {
@@ -355,7 +361,7 @@ fn read_frame(file: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Files for this user only: records may hold content.
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     options

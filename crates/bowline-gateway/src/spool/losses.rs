@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bowline_store::LossRecord;
 use bowline_types::{Arm, InstanceId, RolloutId};
 
 use super::SpoolError;
+use super::log::private;
 
 /// One counter: who counted, in which rollout, on which arm.
 type Counter = (InstanceId, RolloutId, Arm);
@@ -98,11 +99,14 @@ impl Losses {
         if forgot { self.write() } else { Ok(()) }
     }
 
-    /// Replaces the file, whole or not at all.
+    /// Replaces the file, whole or not at all. It is synced before it has its name: after a power cut, half a file would keep the gateway
+    /// from starting.
     fn write(&self) -> io::Result<()> {
         let all: Vec<LossRecord> = self.totals.iter().map(record).collect();
         let part = self.path.with_extension("part");
-        fs::write(&part, serde_json::to_vec(&all)?)?;
+        let mut file = private().create(true).truncate(true).open(&part)?;
+        file.write_all(&serde_json::to_vec(&all)?)?;
+        file.sync_data()?;
         fs::rename(&part, &self.path)
     }
 

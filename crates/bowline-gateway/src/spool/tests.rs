@@ -172,6 +172,29 @@ async fn it_tries_until_the_control_role_is_back() {
     tasks.wait().await;
 }
 
+/// An entry that a later Bowline wrote, as after a downgrade.
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, control) = (open(folder.path(), 1 << 20), Arc::new(Control::default()));
+    let unread =
+        || spool.shared.metrics.encode().lines().find(|line| line.contains("lost_total{arm=\"\"}")).map(str::to_owned);
+    let before = unread();
+    spool.shared.state().log.append(&[b"{\"of\":\"tomorrow\"}".to_vec()], Timestamp::default()).unwrap();
+    control.is_down.store(true, Ordering::SeqCst);
+    spool.deliver(records(1, None)).await.unwrap();
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(spool.clone().run(Arc::clone(&control) as _, stop.clone()));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(unread(), before, "it is read again and again, and not lost yet");
+    control.is_down.store(false, Ordering::SeqCst);
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!((spool.status().waiting, spool.status().delivered), (0, 1));
+    assert!(unread().unwrap().ends_with(" 1"), "{:?}", unread());
+}
+
 #[tokio::test]
 async fn an_entry_that_is_refused_for_ever_keeps_nobody_else() {
     let folder = tempfile::tempdir().unwrap();

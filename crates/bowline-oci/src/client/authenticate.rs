@@ -139,7 +139,10 @@ impl Transport {
         if let Some(account) = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(registry) {
             return Ok(account.clone());
         }
-        let account = match (&self.options.credential, &self.options.docker_config) {
+        let is_meant = |only: &String| *only == repository.registry_name;
+        let credential = self.options.credential.as_ref();
+        let credential = credential.filter(|_| self.options.credential_for.as_ref().is_none_or(is_meant));
+        let account = match (credential, &self.options.docker_config) {
             (Some((user, password)), _) => Account::Password { user: user.clone(), password: password.clone() },
             (None, None) => Account::Anonymous,
             (None, Some(path)) => {

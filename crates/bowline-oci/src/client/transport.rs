@@ -270,10 +270,15 @@ impl Transport {
         };
         let mut uri = self.checked(&first)?;
         for _ in 0..=REDIRECTS_MAX {
-            let is_registry = uri.authority().is_some_and(|authority| authority.as_str() == repository.registry);
+            let is_registry = is_at(&uri, &repository.registry);
             // Credentials of a registry are for nobody else, also where it sends us on.
             let authorization = authorization.filter(|_| is_registry);
             let response = self.once(&uri, call, authorization).await?;
+            if !is_registry && response.status() == StatusCode::UNAUTHORIZED {
+                // Whose challenge is answered gets the credentials, so that only the registry's own may be.
+                let host = uri.host().unwrap_or_default();
+                return Err(protocol(format!("it leads to `{host}`, which asks for credentials of its own")));
+            }
             let is_read = call.method == Method::GET || call.method == Method::HEAD;
             if !(is_read && response.status().is_redirection()) {
                 return Ok(response);
@@ -314,11 +319,15 @@ impl Transport {
     pub(super) async fn whole(&self, response: Response<Incoming>, limit: u64) -> Result<Answer, Problem> {
         let (head, mut body) = response.into_parts();
         let mut bytes = Vec::new();
-        self.each_chunk(&mut body, limit, |chunk| {
+        let read = self.each_chunk(&mut body, limit, |chunk| {
             bytes.extend_from_slice(chunk);
             Ok(())
-        })
-        .await?;
+        });
+        match read.await {
+            // What an error is comes with its status; the page of a proxy may be of any length.
+            Err(Problem::TooLarge { .. }) if !head.status.is_success() => {}
+            read => read?,
+        }
         Ok(Answer { status: head.status, headers: head.headers, body: bytes.into() })
     }
 
@@ -396,6 +405,15 @@ fn check(response: Response<Incoming>) -> Result<Response<Incoming>, Problem> {
     })
 }
 
+/// Returns whether a URL is one of the registry at `authority`, whatever the case of its letters and where ports go without saying.
+fn is_at(uri: &Uri, authority: &str) -> bool {
+    let port = |port: Option<u16>| port.filter(|port| !matches!(port, 80 | 443));
+    let registry = authority.parse::<http::uri::Authority>().ok();
+    registry.zip(uri.authority()).is_some_and(|(registry, found)| {
+        registry.host().eq_ignore_ascii_case(found.host()) && port(registry.port_u16()) == port(found.port_u16())
+    })
+}
+
 /// Returns a location as a whole URL.
 pub(super) fn absolute(from: &Uri, location: &str) -> String {
     if location.contains("://") {
@@ -458,6 +476,19 @@ mod tests {
         ] {
             assert_eq!(absolute(&from, location), expected);
         }
+    }
+
+    #[test]
+    fn the_registry_is_known_by_host_and_port() {
+        let check = |uri: &str, registry: &str, expected: bool| {
+            assert_eq!(is_at(&uri.parse().unwrap(), registry), expected, "{uri} {registry}");
+        };
+        check("https://ghcr.io/v2/a", "ghcr.io", true);
+        check("https://GHCR.io:443/v2/a", "ghcr.io", true);
+        check("https://localhost:5000/v2/a", "localhost:5000", true);
+        check("https://localhost:5001/v2/a", "localhost:5000", false);
+        check("https://store.ghcr.io/v2/a", "ghcr.io", false);
+        check("https://ghcr.io@evil.example/v2/a", "ghcr.io", false);
     }
 
     #[test]

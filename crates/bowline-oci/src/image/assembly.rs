@@ -161,20 +161,6 @@ impl Image {
     }
 }
 
-/// Returns the manifest that attaches `content` to `subject`, and the empty configuration that it names.
-///
-/// # Errors
-/// The manifest cannot be written.
-pub fn attach(subject: &Descriptor, artifact_type: &str, content: &Blob) -> Result<(Blob, Blob)> {
-    let empty = Blob::new(MediaType::EmptyJSON, b"{}".to_vec())?;
-    let mut subject = subject.clone();
-    subject.set_platform(None);
-    let mut manifest = crate::manifest(empty.descriptor.clone(), vec![content.descriptor.clone()])?;
-    manifest.set_artifact_type(Some(MediaType::from(artifact_type)));
-    manifest.set_subject(Some(subject));
-    Ok((Blob::json(MediaType::ImageManifest, &manifest)?, empty))
-}
-
 fn annotations(base: Option<&Base>, settings: &Settings) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::from([(annotation::CREATED.to_owned(), settings.created.to_string())]);
     if let Some(base) = base {

@@ -1,10 +1,16 @@
 //! Who we are at a registry.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
 use bowline_oci::{Client, Error, Options, Problem};
 use bowline_types::Secret;
 
 use crate::memory::{Door, PASSWORD, USER};
-use crate::world::{artifact, in_memory, layout, options, reference};
+use crate::world::{artifact, in_memory, layout, options, reference, serve};
 
 fn known() -> Options {
     Options { credential: Some((USER.to_owned(), Secret::new(PASSWORD.to_owned()))), ..options() }
@@ -62,6 +68,48 @@ async fn docker_config_is_asked() {
     let (_here, from) = layout();
     let artifact = artifact(&from, "one", None);
     client.push(&from, &artifact, &reference(&registry.address, "v1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_is_for_the_registry_that_it_was_given_for() {
+    let (ours, other) = (in_memory(true, Door::Basic).await, in_memory(true, Door::Basic).await);
+    let client = Client::new(Options { credential_for: Some(ours.address.clone()), ..known() }).unwrap();
+    let (_here, from) = layout();
+    let artifact = artifact(&from, "one", None);
+    client.push(&from, &artifact, &reference(&ours.address, "v1")).await.unwrap();
+    let refused = client.resolve(&reference(&other.address, "v1")).await.unwrap_err();
+    assert!(is_unauthenticated(&refused, false), "{refused}");
+}
+
+/// A registry sends clients on to stores that are less trusted than itself; what those ask for is not given.
+#[tokio::test]
+async fn who_is_redirected_to_gives_no_credentials() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&asked);
+    let thief = Router::new().fallback(move |request: Request| async move {
+        let has_credentials = request.headers().contains_key(header::AUTHORIZATION);
+        counted.fetch_add(u32::from(has_credentials), Ordering::SeqCst);
+        let host = request.headers()[header::HOST].to_str().unwrap().to_owned();
+        let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"thief\"");
+        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)])
+    });
+    let thief = serve(thief).await;
+    let redirecting = Router::new().fallback(move |request: Request| async move {
+        let location = format!("http://{thief}{}", request.uri().path());
+        (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)])
+    });
+    let registry = serve(redirecting).await;
+    let refused = Client::new(known()).unwrap().resolve(&reference(&registry, "v1")).await.unwrap_err();
+    assert!(refused.to_string().contains("asks for credentials of its own"), "{refused}");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+/// The page of a proxy may be longer than what is read of it, and is no reason to forget its status.
+#[tokio::test]
+async fn a_long_page_of_an_error_is_that_error() {
+    let page = Router::new().fallback(|| async { (StatusCode::NOT_FOUND, "<p>no</p>".repeat(10_000)) });
+    let error = Client::new(options()).unwrap().resolve(&reference(&serve(page).await, "v1")).await.unwrap_err();
+    assert!(matches!(&error, Error::Registry(error) if matches!(error.problem, Problem::NotFound { .. })), "{error}");
 }
 
 #[tokio::test]

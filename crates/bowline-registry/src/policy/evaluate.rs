@@ -32,6 +32,10 @@ fn suite_lines(policy: &Policy, evidence: &Evidence, name: &str, now: Timestamp)
         };
         return vec![Line { what, held: false, why }];
     };
+    if evidence.suites.get(&suite.name).is_some_and(|held| *held != suite.digest) {
+        let why = "the report is of another text of this suite than the bundle has".to_owned();
+        return vec![Line { what, held: false, why }];
+    }
     let mut lines = vec![passed(what, suite)];
     if let Some(age_max) = policy.report_age_max {
         lines.push(age(name, report, age_max, now));

@@ -42,7 +42,7 @@ fn evidence(reports: Vec<Report>) -> Evidence {
         suite: suite.map(str::to_owned),
     };
     let versions = vec![held("answer", Some("evals/support.yaml")), held("brief", None)];
-    Evidence { signers: vec![0, 1], reports, versions }
+    Evidence { signers: vec![0, 1], reports, versions, suites: BTreeMap::new() }
 }
 
 /// Checks which lines of the policy fail, and why.
@@ -61,6 +61,10 @@ fn every_line_is_held_against_the_evidence() {
     check(&evidence(vec![]), &["suite support passed: no report that a signer of this policy signed"]);
     let failed = report(|report| report["suites"][0]["verdict"] = json!("failed"));
     check(&evidence(vec![failed]), &["suite support passed: it failed: 29 of 30 cases passed"]);
+    let suite = |text| BTreeMap::from([("evals/support.yaml".to_owned(), digest(text))]);
+    check(&Evidence { suites: suite("suite"), ..evidence(vec![report(|_| {})]) }, &[]);
+    let other = Evidence { suites: suite("an easier one"), ..evidence(vec![report(|_| {})]) };
+    check(&other, &["suite support passed: the report is of another text of this suite than the bundle has"]);
     let undecided = report(|report| report["suites"][0]["verdict"] = json!("inconclusive"));
     check(&evidence(vec![undecided]), &["suite support passed: it could not decide: 29 of 30 cases passed"]);
     let old = report(|report| report["finished_at"] = json!("2026-11-24T07:59:59Z"));

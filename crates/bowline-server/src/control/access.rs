@@ -13,6 +13,8 @@ impl Control {
     /// # Errors
     /// Says that an environment does not exist.
     pub async fn key_create(&self, project: &ProjectName, request: KeyRequest) -> Result<KeyResponse> {
+        // So that no environment is removed between the look and the key.
+        let mut turn = self.shared.turn.lock().await;
         let running = self.running(project).await?;
         for environment in request.environments.iter().chain([&request.environment]) {
             running.environment(environment)?;
@@ -30,7 +32,6 @@ impl Control {
             created_at: now,
             revoked_at: None,
         };
-        let mut turn = self.shared.turn.lock().await;
         self.commit(&mut turn, vec![Write::KeyPut(record.clone())]).await?;
         Ok(KeyResponse { key: key.expose().to_owned(), record })
     }

@@ -1,7 +1,7 @@
 //! Environments that are there for a time only.
 
 use bowline_registry::{EnvironmentState, NewEnvironment, create, next_expiry, remove};
-use bowline_store::EnvironmentRecord;
+use bowline_store::{EnvironmentRecord, Write};
 use bowline_types::{EnvironmentName, ProjectName, Scope, Timestamp};
 use tracing::info;
 
@@ -40,7 +40,7 @@ impl Control {
         })
     }
 
-    /// Removes an environment that is there for a time only.
+    /// Removes an environment that is there for a time only, and revokes the keys whose own environment it is.
     ///
     /// # Errors
     /// Refuses one that the project file declares, or that does not exist.
@@ -80,8 +80,13 @@ impl Control {
     }
 
     async fn removed(&self, turn: &mut Turn, scope: Scope, actor: &str, why: &str) -> Result<()> {
-        let state = EnvironmentState::load(self.shared.store.as_ref(), scope).await?;
-        let writes = remove(&state, actor, why, self.now())?;
+        let state = EnvironmentState::load(self.shared.store.as_ref(), scope.clone()).await?;
+        let at = self.now();
+        let mut writes = remove(&state, actor, why, at)?;
+        // The next environment of that name is another one, and not for those who had keys to this one.
+        let keys = self.shared.store.key_list(scope.project.clone()).await?.into_iter();
+        let keys = keys.filter(|key| key.environment == scope.environment && key.revoked_at.is_none());
+        writes.extend(keys.map(|key| Write::KeyRevoke { id: key.id, at }));
         self.commit(turn, writes).await
     }
 }

@@ -93,6 +93,24 @@ async fn gateways_prove_who_they_are_and_may_nothing_else() {
     assert_eq!(ask(&internal, Request::get("/healthz").body(Body::empty()).unwrap()).await.text, "ok\n");
 }
 
+/// Deliveries have turns, and whoever dies in the middle of one gives it back.
+#[tokio::test]
+async fn a_delivery_that_does_not_end_is_ended() {
+    let world = World::new().await;
+    let router = with_token(&world);
+    tokio::time::pause();
+    let stuck = (0..40).map(|_| {
+        let request = Request::post("/internal/v1/records").header(header::AUTHORIZATION, format!("Bearer {TOKEN}"));
+        let body = Body::from_stream(futures_util::stream::pending::<std::io::Result<&[u8]>>());
+        router.clone().oneshot(request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap())
+    });
+    for answer in futures_util::future::join_all(stuck).await {
+        assert_eq!(answer.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    tokio::time::resume();
+    assert_eq!(records(&router, "{}".to_owned()).await.0, StatusCode::NO_CONTENT);
+}
+
 #[tokio::test]
 async fn news_waits_for_another_snapshot_and_tells_leases_as_durations() {
     let mut world = World::new().await;

@@ -11,6 +11,7 @@ use bowline_server::{
     ClientTls, GatewayAuth, GatewayTokens, Link, LinkError, LinkOptions, ServerTls, TlsFiles, TlsListener,
 };
 use bowline_types::Secret;
+use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -124,6 +125,21 @@ async fn a_wrong_token_is_refused_with_a_hint_and_may_be_mended() {
     let none = Arc::new(|| None) as bowline_server::TokenSource;
     let link = Link::new(LinkOptions { address: format!("http://{address}"), token: Some(none), tls: None }).unwrap();
     assert!(matches!(asks(&link).await, Err(LinkError::Token)));
+}
+
+/// A proxy on the way says 400 to what it does not understand; records must outlive that. What is too large for it may pass in parts.
+#[tokio::test]
+async fn what_a_proxy_says_is_not_the_last_word() {
+    for (status, is_final) in [(StatusCode::BAD_REQUEST, false), (StatusCode::PAYLOAD_TOO_LARGE, true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let proxy = axum::Router::new().fallback(move || async move { (status, "<p>no</p>") });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, proxy).await.unwrap() });
+        let refused = link(format!("http://{address}"), Some("t"), None).deliver(&RecordsRequest::default()).await;
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, LinkError::Stranger { .. }) && refused.is_final() == is_final, "{refused}");
+    }
 }
 
 #[tokio::test]

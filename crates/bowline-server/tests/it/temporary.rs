@@ -44,7 +44,9 @@ async fn it_is_served_released_to_and_removed_by_itself() {
     release.environment = preview();
     world.control.release(&project(), release).await.unwrap();
     let key = KeyRequest { name: "pr".to_owned(), environment: preview(), environments: vec![], versions: false };
-    world.control.key_create(&project(), key).await.unwrap();
+    let key = world.control.key_create(&project(), key).await.unwrap().record;
+    let opens = |world: &World| world.snapshot().keys.values().any(|open| open.id == key.id);
+    assert!(opens(&world));
     let views = world.control.environment_list(&project()).await.unwrap();
     let view = views.iter().find(|view| view.environment == preview()).unwrap();
     let expires_at = view.state.as_ref().unwrap().temporary.as_ref().unwrap().expires_at;
@@ -63,6 +65,7 @@ async fn it_is_served_released_to_and_removed_by_itself() {
     // The name is free again.
     world.control.environment_create(&project(), request(DAY)).await.unwrap();
     assert!(serves(&world));
+    assert!(!opens(&world), "and another one than that of the key");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use bowline_gateway::Secrets as _;
-use bowline_oci::{Descriptor, Layout, MediaType, digest_of, manifest};
+use bowline_oci::{Descriptor, Layout, digest_of};
 use bowline_registry::bundle::{Bundle, SBOM_MEDIA_TYPE};
 use bowline_signature::{MEDIA_TYPE, PREDICATE_ANNOTATION, PrivateKey, Statement, sign};
 use bowline_types::{Secret, SecretRef};
@@ -85,14 +85,7 @@ fn one(
     bytes: &[u8],
     annotations: HashMap<String, String>,
 ) -> Result<Descriptor> {
-    let config = layout.write(MediaType::EmptyJSON, b"{}")?;
-    let layer = layout.write(artifact_type.into(), bytes)?;
-    let mut referrer = manifest(config, vec![layer])?;
-    referrer.set_artifact_type(Some(artifact_type.into()));
-    let plain = Descriptor::new(subject.media_type().clone(), subject.size(), subject.digest().clone());
-    referrer.set_subject(Some(plain));
-    referrer.set_annotations((!annotations.is_empty()).then_some(annotations));
-    let descriptor = layout.write_document(MediaType::ImageManifest, &referrer)?;
+    let descriptor = layout.attach(subject, artifact_type, bytes, annotations)?;
     layout.list(&descriptor)?;
     Ok(descriptor)
 }

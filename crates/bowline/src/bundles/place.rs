@@ -43,11 +43,12 @@ pub(crate) struct Registry {
 // === impl Registry ===
 
 impl Registry {
-    /// Returns the way to registries.
+    /// Returns the way to registries. User and password are for the registry of `account`, and for no other one that is met on the way; a
+    /// layout has none.
     ///
     /// # Errors
     /// The certificates or the password cannot be read.
-    pub(crate) fn new(options: &RegistryOptions) -> Result<Self> {
+    pub(crate) fn new(options: &RegistryOptions, account: Option<&Reference>) -> Result<Self> {
         let certificates = match &options.ca_file {
             Some(path) => std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?,
             None => Vec::new(),
@@ -63,6 +64,10 @@ impl Registry {
             plain_http: options.plain_http,
             certificates,
             credential,
+            credential_for: match account {
+                Some(Reference::Registry(reference)) => Some(reference.registry().to_owned()),
+                Some(Reference::Layout(_)) | None => None,
+            },
             docker_config: settings::docker_config(),
             ..Options::default()
         };

@@ -149,7 +149,7 @@ pub(crate) struct RegistryOptions {
     /// Certificates in PEM that are trusted beside the usual ones
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// The user [default: what `docker login` keeps, else nobody]
+    /// The user at that registry, and at no other one [default: what `docker login` keeps, else nobody]
     #[arg(long, value_name = "NAME", requires = "password")]
     pub(crate) username: Option<String>,
     /// The password of the user: env:NAME or file:PATH

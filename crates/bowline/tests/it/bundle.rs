@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use bowline_eval::Suite;
+use bowline_prompt::MemorySource;
 use serde_json::{Value, json};
 
 use crate::project::Project;
@@ -150,6 +152,43 @@ fn simulated_answers_are_no_evidence_for_real_providers() {
     sign(&project, &["--key", "ci.key", "--attest", ".bowline/report.json"]);
     let ran = project.bowline(&release);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+#[test]
+fn a_report_is_of_the_suite_that_the_bundle_has() {
+    let project = with_policy();
+    let suite = "prompts: [\"prompt:support/classify\"]\ntests: [{ vars: { ticket: a }, assert: [{ type: contains, value: b }] }]\n";
+    project.write("evals/support.yaml", suite.replace('\n', "\r\n"));
+    project.commit("suite");
+    project.json(&["bundle", "build"]);
+    let release = ["release", "--env", "prod", "--bundle", "oci:.bowline/bundles:latest"];
+    let released = |text: &str, seconds_ago: i64| {
+        let source: MemorySource = [("evals/support.yaml", text)].into_iter().collect();
+        let digest = Suite::read(&source, "evals/support.yaml").unwrap().digest;
+        report(&project, |report| {
+            // The newest one counts.
+            let at: jiff::Timestamp = report["finished_at"].as_str().unwrap().parse().unwrap();
+            report["finished_at"] = json!((at - jiff::SignedDuration::from_secs(seconds_ago)).to_string());
+            report["suites"][0]["digest"] = json!(digest);
+        });
+        sign(&project, &["--key", "ci.key", "--attest", ".bowline/report.json"]);
+        project.bowline(&release)
+    };
+    let easier = released(&suite.replace("value: b", "value: a"), 60);
+    assert!(easier.code == 1 && easier.stderr.contains("of another text of this suite"), "{}", easier.stderr);
+    let same = released(suite, 0);
+    assert_eq!(same.code, 0, "{}", same.stderr);
+}
+
+#[test]
+fn a_bundle_does_not_make_a_real_environment_a_simulated_one() {
+    let project = with_policy();
+    project.json(&["bundle", "build"]);
+    report(&project, |_| {});
+    sign(&project, &["--key", "ci.key", "--attest", ".bowline/report.json"]);
+    project.edit("bowline.yaml", "http://127.0.0.1:9/v1", "https://llm.example/v1");
+    let ran = project.bowline(&["release", "--env", "prod", "--bundle", "oci:.bowline/bundles:latest"]);
+    assert!(ran.code == 1 && ran.stderr.contains("its answers came from the simulator"), "{}", ran.stderr);
 }
 
 #[test]

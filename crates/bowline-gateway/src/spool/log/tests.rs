@@ -99,6 +99,32 @@ fn a_segment_of_another_version_is_put_aside() {
     assert_eq!(drain(&mut log, 10), payloads(1));
 }
 
+/// A disk that damages what was sound costs what stands behind it in the segment, and nothing that comes later.
+#[test]
+fn what_the_disk_damages_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path(), 1 << 20).unwrap();
+    let all = payloads(5);
+    log.append(&all, AT).unwrap();
+    let at = MAGIC.len() as u64 + Frame::bytes(&all[0]) + HEAD as u64;
+    let file = OpenOptions::new().write(true).open(segments(folder.path()).pop().unwrap()).unwrap();
+    file.write_all_at(b"?", at).unwrap();
+    let taken = log.read(100, u64::MAX).unwrap();
+    assert_eq!((&taken.payloads[..], taken.damaged), (&all[..1], 1));
+    log.acknowledge(&taken).unwrap();
+    assert_eq!((log.waiting(), log.oldest()), (0, None));
+    log.append(&[b"later".to_vec()], AT).unwrap();
+    assert_eq!((log.waiting(), drain(&mut log, 10)), (1, vec![b"later".to_vec()]));
+    // Where it is the first one, nothing is read at all, and it is passed over all the same.
+    log.append(&[b"damaged".to_vec()], AT).unwrap();
+    file.write_all_at(b"?", log.bytes() - 1).unwrap();
+    let taken = log.read(100, u64::MAX).unwrap();
+    assert_eq!((taken.payloads.len(), taken.damaged), (0, 1));
+    log.acknowledge(&taken).unwrap();
+    log.append(&[b"last".to_vec()], AT).unwrap();
+    assert_eq!(drain(&mut log, 10), [b"last".to_vec()]);
+}
+
 #[test]
 fn a_lost_cursor_costs_a_second_delivery_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-use bowline_oci::digest_of;
+use bowline_oci::{Reference, digest_of};
 use bowline_registry::bundle::BundleDiff as Changes;
 use bowline_types::Digest;
 use serde::Serialize;
@@ -23,9 +23,11 @@ struct Report<'a> {
 /// # Errors
 /// One of them is not there, is damaged, or is no bundle.
 pub(crate) async fn run(global: &Global, diff: &BundleDiff) -> Result<()> {
-    let registry = Registry::new(&diff.registry)?;
+    let new = bundles::latest(global, diff.new.as_ref())?;
+    let account = if matches!(diff.old, Reference::Registry(_)) { &diff.old } else { &new };
+    let registry = Registry::new(&diff.registry, Some(account))?;
     let old = registry.find(&diff.old).await?;
-    let new = registry.find(&bundles::latest(global, diff.new.as_ref())?).await?;
+    let new = registry.find(&new).await?;
     let (from, to) = (digest_of(&old.descriptor)?, digest_of(&new.descriptor)?);
     let changes =
         Changes::between(&bundles::read(&old.layout, &old.descriptor)?, &bundles::read(&new.layout, &new.descriptor)?);

@@ -45,7 +45,7 @@ struct Attached {
 /// It is not there, is damaged, or is no bundle.
 pub(crate) async fn run(global: &Global, inspect: &BundleInspect) -> Result<()> {
     let reference = bundles::latest(global, inspect.bundle.as_ref())?;
-    let found = Registry::new(&inspect.registry)?.find(&reference).await?;
+    let found = Registry::new(&inspect.registry, Some(&reference))?.find(&reference).await?;
     let bundle = bundles::read(&found.layout, &found.descriptor)?;
     let digest = digest_of(&found.descriptor)?;
     let attached = found.layout.referrers(digest)?.iter().map(attached).collect::<Result<_>>()?;

@@ -23,7 +23,7 @@ pub(crate) async fn run(global: &Global, pull: &BundlePull) -> Result<()> {
     let Reference::Registry(from) = &pull.from else {
         return Err(Failure::user(format!("`{}` is on this machine already", pull.from)));
     };
-    let registry = Registry::new(&pull.registry)?;
+    let registry = Registry::new(&pull.registry, Some(&pull.from))?;
     let to = bundles::local(global, pull.to.as_ref())?;
     let layout = Layout::create(&to.path)?;
     let descriptor = registry.fetch(from, &layout).await?;

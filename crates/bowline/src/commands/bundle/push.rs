@@ -25,7 +25,7 @@ struct Report {
 /// # Errors
 /// There is no such bundle, the key does not open, or the registry refuses.
 pub(crate) async fn run(global: &Global, push: &BundlePush) -> Result<()> {
-    let registry = Registry::new(&push.registry)?;
+    let registry = Registry::new(&push.registry, Some(&Reference::Registry(push.to.clone())))?;
     let from = bundles::latest(global, push.from.as_ref())?;
     let Reference::Layout(from) = from else {
         return Err(Failure::user(

@@ -32,7 +32,7 @@ struct Said<'a> {
 /// It is damaged, is no bundle, or no key signed it.
 pub(crate) async fn run(global: &Global, verify: &BundleVerify) -> Result<()> {
     let keys = verify.key.iter().map(bundles::public_key).collect::<Result<Vec<_>>>()?;
-    let registry = Registry::new(&verify.registry)?;
+    let registry = Registry::new(&verify.registry, Some(&verify.bundle))?;
     let found = registry.find(&verify.bundle).await?;
     let bundle = bundles::read(&found.layout, &found.descriptor)?;
     let evidence = bundles::gather(&found, &keys)?;

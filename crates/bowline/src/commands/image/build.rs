@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::origin::Origin;
@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::project;
 use bowline_oci::image::{
     Base, Files, Image, ImagePath, Layer, Platform, SBOM_MEDIA_TYPE, Sbom, SbomBase, SbomTarget, Settings, annotation,
-    attach, index, write_layer,
+    index, write_layer,
 };
 use bowline_oci::{Descriptor, LayoutReference, MediaType, Reference, digest_of};
 use bowline_types::Digest;
@@ -52,7 +52,7 @@ pub(crate) async fn run(global: &Global, build: &ImageBuild) -> Result<()> {
     let to = destination(global, build)?;
     let folder = project::find(global.dir.as_deref()).or_else(|_| Ok::<PathBuf, Failure>(std::env::current_dir()?))?;
     let origin = Origin::of(&folder)?;
-    let source = Source::new(&build.registry)?;
+    let source = Source::new(&build.registry, account(build, &to))?;
     let (files, bundle) = match &build.bundle {
         Some(reference) => {
             let (files, digest) = source.bundle(reference).await?;
@@ -169,11 +169,7 @@ impl Work<'_> {
             targets: targets.collect(),
         };
         let document = sbom.document()?;
-        let (manifest, config) = attach(subject, SBOM_MEDIA_TYPE, &document)?;
-        for blob in [&document, &config, &manifest] {
-            blob.store(&self.workshop.layout)?;
-        }
-        Ok(manifest.descriptor)
+        Ok(self.workshop.layout.attach(subject, SBOM_MEDIA_TYPE, &document.bytes, HashMap::new())?)
     }
 
     /// Names the image where it goes, and returns that place.
@@ -222,6 +218,20 @@ fn destination(global: &Global, build: &ImageBuild) -> Result<Destination> {
     }
     let path = project::find(global.dir.as_deref())?.join(".bowline/images");
     Ok(Destination::Reference(Reference::Layout(LayoutReference { path, tag: None, digest: None })))
+}
+
+/// Returns whose registry the user and password are for: that of the image itself, else that of the bundle, else that of the base.
+fn account<'a>(build: &'a ImageBuild, to: &'a Destination) -> Option<&'a Reference> {
+    let base = match &build.base {
+        BaseImage::Image(reference) => Some(reference),
+        BaseImage::Scratch => None,
+    };
+    let to = match to {
+        Destination::Reference(reference) => Some(reference),
+        Destination::Archive(_) => None,
+    };
+    let mut named = [to, build.bundle.as_ref(), base].into_iter().flatten();
+    named.find(|reference| matches!(reference, Reference::Registry(_)))
 }
 
 /// Returns the name of the image: the one given, else that of the place where it goes.

@@ -41,7 +41,7 @@ struct LayerReport {
 pub(crate) async fn run(global: &Global, inspect: &ImageInspect) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let into = Layout::create(scratch.path())?;
-    let found = Source::new(&inspect.registry)?.look(&inspect.image, &into).await?;
+    let found = Source::new(&inspect.registry, Some(&inspect.image))?.look(&inspect.image, &into).await?;
     let manifests = found.manifests()?;
     let images: Result<Vec<ImageReport>> = manifests.iter().map(|manifest| image(&found.layout, manifest)).collect();
     let digest = digest_of(&found.descriptor)?;

@@ -55,12 +55,12 @@ impl Workshop {
 // === impl Source ===
 
 impl Source {
-    /// Returns the source of images.
+    /// Returns the source of images; user and password are for the registry of `account`.
     ///
     /// # Errors
     /// The certificates or the password of registries cannot be read.
-    pub(crate) fn new(options: &RegistryOptions) -> Result<Self> {
-        Ok(Self { registry: Registry::new(options)? })
+    pub(crate) fn new(options: &RegistryOptions, account: Option<&Reference>) -> Result<Self> {
+        Ok(Self { registry: Registry::new(options, account)? })
     }
 
     /// Returns the content of a bundle, as its own image has it, and the digest of the bundle.

@@ -1,15 +1,17 @@
 //! A release of a bundle: fetched, read whole, held against the policy of the environment, and only then asked for.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use bowline_eval::Suite;
 use bowline_oci::{Reference, digest_of};
-use bowline_prompt::{Project, ReleasePolicy};
+use bowline_prompt::{MemorySource, Project, ReleasePolicy};
 use bowline_registry::Source;
 use bowline_registry::bundle::{Bundle, PromptVersion};
 use bowline_registry::policy::{Evidence, Held, Line, PREDICATE, Policy, Report};
 use bowline_server::wire::{ReleasePrompt, ReleaseRequest};
-use bowline_types::{Clock as _, EnvironmentName, SecretRef, SystemClock};
+use bowline_types::{Clock as _, Digest, EnvironmentName, SecretRef, SystemClock};
 
 use crate::bundles::{self, Found, Registry};
 use crate::cli::{self, Global, KeyPlace};
@@ -31,7 +33,7 @@ pub(super) async fn request(global: &Global, release: &cli::Release, reference: 
     let here = loaded.report.project.as_ref();
     let here = here.ok_or_else(|| Failure::user("the project file has errors\nhint: `bowline check` shows them"))?;
     live::declared(here, &release.env)?;
-    let found = Registry::new(&release.registry)?.find(reference).await?;
+    let found = Registry::new(&release.registry, Some(reference))?.find(reference).await?;
     let bundle = bundles::read(&found.layout, &found.descriptor)?;
     if bundle.config.project != here.name {
         let (theirs, ours) = (&bundle.config.project, &here.name);
@@ -40,7 +42,9 @@ pub(super) async fn request(global: &Global, release: &cli::Release, reference: 
     let theirs: Project = serde_json::from_value(bundle.config.project_file.clone()).map_err(anyhow::Error::from)?;
     let declared =
         here.environments.get(&release.env).map(|environment| environment.policy.clone()).unwrap_or_default();
-    let lines = evaluate(&loaded.folder, &found, &bundle, &declared, theirs.is_real(&release.env))?;
+    // A bundle does not make a real environment a simulated one, and be judged as such.
+    let is_real = here.is_real(&release.env) || theirs.is_real(&release.env);
+    let lines = evaluate(&loaded.folder, &found, &bundle, &declared, is_real)?;
     told(&release.env, &lines)?;
     let versions = bundle.versions.iter();
     let wanted = versions.filter(|version| release.prompt.is_empty() || release.prompt.contains(&version.name));
@@ -93,6 +97,7 @@ fn evaluate(
         // What a signer signed and is no report of this schema proves nothing.
         reports: reports.filter_map(|attestation| Report::read(&attestation.predicate).ok()).collect(),
         versions: versions.collect(),
+        suites: suites(bundle)?,
     };
     let age: Duration = declared.report_max_age;
     let policy = Policy {
@@ -102,6 +107,14 @@ fn evaluate(
         simulated: !is_real,
     };
     Ok(policy.evaluate(&evidence, SystemClock.now()))
+}
+
+/// Returns the digests of the suites that can be read from the bundle alone.
+fn suites(bundle: &Bundle) -> Result<BTreeMap<String, Digest>> {
+    let files = bundle.files.iter().map(|(_, file)| Ok((file.path.clone(), file.bytes()?)));
+    let source: MemorySource = files.collect::<Result<Vec<_>>>()?.into_iter().collect();
+    let read = bundle.files.suites.iter().filter_map(|file| Suite::read(&source, &file.path).ok());
+    Ok(read.map(|suite| (suite.file, suite.digest)).collect())
 }
 
 /// Paths of keys start at the folder of the project, wherever the command runs.
