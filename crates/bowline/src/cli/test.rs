@@ -37,7 +37,8 @@ pub(crate) struct Test {
     /// Makes every call, and keeps no answer
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Ends the run before a call that would cost more than is left of so many dollars if it were as dear as the dearest so far
+    /// Ends the run before a call that would cost more than is left of so many dollars if it were as dear as the dearest so far; what
+    /// the run cost before `--resume` counts
     #[arg(long, value_name = "USD")]
     pub(crate) budget: Option<Usd>,
     /// What follows where the suites are too small for a statistical verdict: `warn` or `fail` [default: as the environment says]

@@ -7,7 +7,7 @@ use bowline_eval::{
     CaseResult, GateReport, ModelEntry, Policy, Reason, Report, Side, SuiteReport, Tally, Totals, VersionEntry,
     flip_reason, gate,
 };
-use bowline_types::{Clock as _, Digest, EnvironmentName, PromptName, SystemClock, Usd};
+use bowline_types::{Clock as _, Digest, EnvironmentName, PromptName, SystemClock};
 
 use super::journal::Journal;
 use super::plan::{Plan, PlannedSuite, Target, TargetSubject};
@@ -225,14 +225,10 @@ fn versions(plan: &Plan) -> Vec<VersionEntry> {
 impl Sums {
     fn add(&mut self, outcome: &Outcome) {
         let (called, totals) = (&outcome.called, &mut self.totals);
-        let cost = called.subject.cost_usd.as_deref().and_then(|cost| cost.parse::<Usd>().ok());
         totals.calls += 1;
         totals.cached += u64::from(outcome.cached);
-        totals.cost_usd += outcome.judge_cost_usd;
-        if !outcome.cached {
-            totals.cost_usd += cost.unwrap_or_default();
-            totals.costs_unknown += u64::from(cost.is_none() && called.subject.error.is_none());
-        }
+        totals.cost_usd += outcome.cost_usd();
+        totals.costs_unknown += u64::from(outcome.answer_cost_usd().is_none() && called.subject.error.is_none());
         totals.input_tokens += called.tokens_in.unwrap_or(0);
         totals.output_tokens += called.tokens_out.unwrap_or(0);
         self.simulated |= called.simulated || outcome.judge_simulated;

@@ -55,6 +55,22 @@ pub(crate) struct Outcome {
     pub(crate) grade: Grade,
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// Returns what the answer cost in this run: nothing where it was cached, `None` where the model has no price.
+    pub(crate) fn answer_cost_usd(&self) -> Option<Usd> {
+        if self.cached { Some(Usd::ZERO) } else { self.called.subject.cost_usd.as_deref()?.parse().ok() }
+    }
+
+    /// Returns what the answer and its judges cost in this run; what has no price counts as nothing.
+    pub(crate) fn cost_usd(&self) -> Usd {
+        let mut cost = self.judge_cost_usd;
+        cost += self.answer_cost_usd().unwrap_or_default();
+        cost
+    }
+}
+
 /// What the workers share.
 pub(crate) struct Run {
     /// What is called.

@@ -20,7 +20,7 @@ use super::lane::Lane;
 use super::models::Models;
 use super::plan::{Plan, Target, TargetSubject};
 use super::progress::Progress;
-use super::runner::{Ran, Run};
+use super::runner::{Outcome, Ran, Run};
 use super::targets::{self, Live};
 use super::world::World;
 use crate::cli::Test;
@@ -135,7 +135,8 @@ impl<'a> Session<'a> {
         let judges = self.judges.values().chain(self.prompts.values()).map(|judge| &judge.way);
         let ways = self.targets().map(|target| &target.way).chain(judges);
         let lanes = ways.map(|way| (way.provider.clone(), Lane::new(concurrency))).collect();
-        let budget = Budget::new(self.options.budget, Usd::ZERO);
+        // A budget is that of the run, however often it was interrupted.
+        let budget = Budget::new(self.options.budget, self.spent(&journal)?);
         let caller = Arc::new(Caller::new(world.gateway.clone(), world.key.clone(), lanes, cache, budget));
         let grader = Grader::new(self.judges.clone(), self.prompts.clone());
         let progress = Progress::new(self.plan.calls, journal.done());
@@ -145,6 +146,17 @@ impl<'a> Session<'a> {
         let ran = run.work(journal, concurrency).await;
         world.close().await;
         Ok((ran?, caller.effort()))
+    }
+
+    /// Returns what the results that are there already have cost.
+    fn spent(&self, journal: &Journal) -> Result<Usd> {
+        let mut spent = Usd::ZERO;
+        for cell in 0..self.plan.cells {
+            if let Some(outcome) = journal.read::<Outcome>(cell)? {
+                spent += outcome.cost_usd();
+            }
+        }
+        Ok(spent)
     }
 
     /// Ends the run after as long as a suite allows.

@@ -233,6 +233,10 @@ fn a_budget_ends_a_run() {
         check(&project, &["test", "--budget", "0.001"], 1, &["the budget of $0.001 is used up", "hint: `--resume`"]);
     let calls = provider.handle.calls();
     assert!((5..20).contains(&calls), "{calls} calls of about $0.00007\n{}", ran.seen());
+    // What it cost before the interruption counts: there is room for no call that would not have fitted before.
+    check(&project, &["test", "--resume", "--budget", "0.001"], 1, &["the budget of $0.001 is used up"]);
+    let more = provider.handle.calls() - calls;
+    assert!(more <= 1, "{more} more calls");
     check(&project, &["test", "--resume", "--budget", "1"], 100, &[]);
     assert_eq!(provider.handle.calls(), 51);
     project.edit("bowline.yaml", "identity: openai", "identity: test/llm");
