@@ -64,6 +64,7 @@ pub struct Live {
     #[schemars(schema_with = "schema::digest")]
     pub version: Digest,
     /// Its first digits, as people read it.
+    #[schemars(schema_with = "schema::word")]
     pub short: String,
     /// Since when.
     pub moved_at: Time,
@@ -81,8 +82,9 @@ pub struct Live {
     namespaced,
     status = "PromptVersionStatus",
     derive = "PartialEq",
-    shortname = "pv-bowline",
+    shortname = "pver",
     category = "bowline",
+    selectable = ".spec.prompt",
     doc = "An immutable version of a prompt. Written by the operator.",
     printcolumn(name = "Prompt", type_ = "string", json_path = ".spec.prompt"),
     printcolumn(name = "Commit", type_ = "string", json_path = ".spec.commit"),
