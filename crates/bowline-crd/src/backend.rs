@@ -94,6 +94,7 @@ pub struct Serve {
     /// The arguments of the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub args: Vec<String>,
     /// The port on which it speaks its API.
     #[serde(default = "Serve::default_port")]

@@ -47,6 +47,7 @@ impl Manifest {
     ///
     /// Fails where the definition has a value that YAML has not.
     pub fn to_yaml(&self) -> Result<String, ManifestError> {
-        serde_saphyr::to_string(&self.definition).map_err(|source| ManifestError { plural: self.plural.clone(), source })
+        serde_saphyr::to_string(&self.definition)
+            .map_err(|source| ManifestError { plural: self.plural.clone(), source })
     }
 }
