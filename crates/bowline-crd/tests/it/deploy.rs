@@ -11,7 +11,7 @@ fn documents(path: &str) -> Vec<Value> {
 
 fn find<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found = documents.iter().find(|document| document["kind"] == kind && document["metadata"]["name"] == name);
-    found.unwrap_or_else(|| panic!("there is no {kind} {name}"))
+    found.ok_or_else(|| format!("there is no {kind} {name}")).unwrap()
 }
 
 fn rules(role: &Value) -> &Vec<Value> {

@@ -16,7 +16,7 @@ fn judge(plural: &str, old: Option<&Value>, new: &Value, refusal: Option<&str>) 
     match (judged.map_err(|error| error.to_string()), refusal) {
         (Ok(()), None) => {}
         (Err(messages), Some(refusal)) => assert!(messages.contains(refusal), "{new}: {messages}"),
-        (judged, _) => panic!("{new}: {judged:?}, not {refusal:?}"),
+        (judged, refusal) => assert_eq!(judged.err().as_deref(), refusal, "{new}"),
     }
 }
 
