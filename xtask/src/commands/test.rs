@@ -9,8 +9,10 @@ use crate::process;
 use crate::stopwatch::{Stopwatch, Took};
 use crate::workspace::Workspace;
 
+mod api_server;
 mod browser;
 mod cluster;
+mod control_plane;
 mod deny;
 mod python;
 mod registries;
@@ -50,7 +52,7 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 9] = [
+const FULL: [Step; 10] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
@@ -60,6 +62,7 @@ const FULL: [Step; 9] = [
     Step { name: "tour", run: |workspace| tour::execute_all(workspace, &bowline(workspace)) },
     Step { name: "demo", run: demo },
     Step { name: "image", run: image::test },
+    Step { name: "api server", run: api_server::run },
 ];
 
 /// Runs when it is named only: on a new machine it builds Kubernetes, which takes longer than all the others together.
