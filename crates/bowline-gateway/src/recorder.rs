@@ -134,7 +134,9 @@ impl Recorder {
     }
 
     /// Hands a finished call over, without waiting; where the queue is full, by number or by bytes, it is counted as lost.
-    pub(crate) fn record(&self, finished: Finished) {
+    pub(crate) fn record(&self, mut finished: Finished) {
+        // What follows is not the call's time.
+        finished.exchange.outcome.duration_us = finished.exchange.elapsed_us();
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let bytes = finished.bytes();
         if self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.shared.bytes_max {
