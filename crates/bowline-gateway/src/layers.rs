@@ -79,7 +79,7 @@ where
     // Variables into messages; a failure counts for the arm, as a version may be broken for the applications there are.
     let rendered = match render::render(&target, exchange.prompt.as_ref(), call) {
         Ok(rendered) => rendered,
-        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
+        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal).await),
     };
     record::capture_input(&mut exchange, target.capture, &rendered);
     // Translate and call upstream until the first content byte; then decode, encode, settle and record.

@@ -73,7 +73,7 @@ where
     };
     let (route, bytes) = match answer {
         Ok(answer) => answer,
-        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
+        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal).await),
     };
     record::settle(&mut exchange, route);
     exchange.outcome.status = 200;
@@ -81,7 +81,7 @@ where
     let headers = headers(gateway, &exchange, &[]);
     let mut response = build(StatusCode::OK, headers, "application/json", Body::Whole(Some(bytes)));
     response.extensions_mut().insert(Facts::of(&exchange));
-    record::record(gateway, exchange, target.capture);
+    record::record(gateway, exchange, target.capture).await;
     Ok(response)
 }
 

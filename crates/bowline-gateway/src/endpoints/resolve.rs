@@ -38,14 +38,14 @@ where
     }
     let mut rendered = match render::render(&target, exchange.prompt.as_ref(), call) {
         Ok(rendered) => rendered,
-        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
+        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal).await),
     };
     let route = target.routes.first();
     let model = route.map_or_else(|| exchange.model.to_string(), |route| route.model.clone());
     let mut notes = Vec::new();
     let body = match encode_request(&rendered.request, &model, &mut notes) {
         Ok(body) => body,
-        Err(error) => return Ok(record::refused(gateway, exchange, target.capture, &error.into())),
+        Err(error) => return Ok(record::refused(gateway, exchange, target.capture, &error.into()).await),
     };
     rendered.notes.extend(left_out);
     rendered.notes.extend(notes.iter().map(|note| format!("{}: {}", note.parameter, note.change)));
@@ -61,6 +61,6 @@ where
         "model": model,
         "request": body,
     });
-    gateway.recorder.record(Finished { exchange, capture: target.capture, resolved_only: true });
+    gateway.recorder.record(Finished::new(exchange, target.capture, true)).await;
     Ok(answer(StatusCode::OK, headers, &value))
 }
