@@ -257,10 +257,10 @@ impl Log {
     /// Returns the file for so many more bytes: the present one, or a new one where they would make it too large.
     fn writer_for(&mut self, bytes: u64) -> io::Result<Arc<File>> {
         let most = (self.bytes_max / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
-        if let (Some(writer), Some(last)) = (&self.writer, self.segments.back()) {
-            if last.bytes + bytes <= most {
-                return Ok(Arc::clone(writer));
-            }
+        if let (Some(writer), Some(last)) = (&self.writer, self.segments.back())
+            && last.bytes + bytes <= most
+        {
+            return Ok(Arc::clone(writer));
         }
         let number = self.segments.back().map_or(self.cursor.segment, |last| last.number) + 1;
         // Where it is there, an attempt before could not begin it.
