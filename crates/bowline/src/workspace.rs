@@ -55,7 +55,8 @@ impl Workspace {
     pub(crate) fn admin_token(&self) -> Result<AdminToken> {
         let path = self.folder.join("admin.token");
         if let Some(text) = read(&path)? {
-            return Ok(AdminToken::new(&text));
+            // There may be several, while one takes the place of another.
+            return Ok(AdminToken::new(text.trim().lines().next().unwrap_or_default()));
         }
         let token = AdminToken::generate()?;
         write(&path, token.expose())?;
@@ -72,15 +73,19 @@ impl Workspace {
         self.folder.join("spool")
     }
 
-    /// Returns the tokens of gateways; makes one the first time.
-    pub(crate) fn gateway_tokens(&self) -> Result<GatewayTokens> {
+    /// Returns the file of the admin tokens; makes one with a token the first time.
+    pub(crate) fn admin_token_file(&self) -> Result<PathBuf> {
+        self.admin_token()?;
+        Ok(self.folder.join("admin.token"))
+    }
+
+    /// Returns the file of the tokens of gateways; makes one with a token the first time.
+    pub(crate) fn gateway_token_file(&self) -> Result<PathBuf> {
         let path = self.folder.join("gateway.token");
-        if let Some(text) = read(&path)? {
-            return Ok(GatewayTokens::new(&text));
+        if read(&path)?.is_none() {
+            write(&path, GatewayTokens::generate()?.expose())?;
         }
-        let token = GatewayTokens::generate()?;
-        write(&path, token.expose())?;
-        Ok(GatewayTokens::new(token.expose()))
+        Ok(path)
     }
 
     /// Keeps the secret that the control role told.

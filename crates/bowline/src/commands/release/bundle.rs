@@ -59,6 +59,7 @@ pub(super) async fn request(global: &Global, release: &cli::Release, reference: 
         actor: settings::actor(),
         provenance: bundle.config.provenance.clone(),
         bundle: Some(digest_of(&found.descriptor)?),
+        fence: None,
         config: bundle.config.project_file.clone(),
         retry: false,
         prompts: wanted.map(prompt).collect::<Result<_>>()?,
