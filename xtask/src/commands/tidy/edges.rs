@@ -5,7 +5,7 @@ use crate::workspace::{Crate, Workspace};
 type Row = (&'static str, &'static [&'static str]);
 
 /// What each crate may see: `types → pure domains → traits they own → adapters → surfaces → binary`.
-const EDGES: [Row; 18] = [
+const EDGES: [Row; 19] = [
     ("bowline-types", &[]),
     ("bowline-canary", &["bowline-types"]),
     ("bowline-chat", &["bowline-types"]),
@@ -46,6 +46,20 @@ const EDGES: [Row; 18] = [
             "bowline-telemetry",
         ],
     ),
+    // Where bundles, what is attached to them and the policy of an environment meet: one way for the command line and the operator. A release is a
+    // request of the control API, and what a suite is called in a report is the digest that the suite reader gives it.
+    (
+        "bowline-delivery",
+        &[
+            "bowline-types",
+            "bowline-prompt",
+            "bowline-registry",
+            "bowline-oci",
+            "bowline-signature",
+            "bowline-eval",
+            "bowline-server",
+        ],
+    ),
     ("bowline-testkit", &["bowline-types"]),
     ("bowline", EVERY_CRATE),
     ("xtask", &["bowline-types", "bowline-canary", "bowline-eval", "bowline-prompt", "bowline-providers"]),
@@ -68,6 +82,7 @@ const EVERY_CRATE: &[&str] = &[
     "bowline-sim",
     "bowline-gateway",
     "bowline-server",
+    "bowline-delivery",
 ];
 
 /// What the tests of any crate may see besides.
