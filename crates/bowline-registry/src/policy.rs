@@ -8,7 +8,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bowline_types::{Digest, Timestamp};
+use bowline_prompt::Project;
+use bowline_types::{Digest, EnvironmentName, Timestamp};
 use serde::Serialize;
 
 pub use report::{PREDICATE, Report, ReportError, ReportSuite, Verdict as ReportVerdict};
@@ -22,6 +23,10 @@ pub struct Policy {
     pub suites: Vec<String>,
     /// How old the report may be. None: of any age.
     pub report_age_max: Option<Duration>,
+    /// The environments whose gate counts, the one that is released to first. None: any.
+    pub gates: Vec<EnvironmentName>,
+    /// Whether a report counts only where the tree was as its commit: where the environment is protected.
+    pub clean: bool,
     /// Whether a report of simulated providers counts: where the environment itself serves simulated ones.
     pub simulated: bool,
 }
@@ -59,11 +64,32 @@ pub struct Line {
     pub held: bool,
     /// What was found.
     pub why: String,
+    /// Where it does not hold: what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 // === impl Policy ===
 
 impl Policy {
+    /// Returns what the project file `here` asks of a bundle whose own project file is `theirs`.
+    ///
+    /// Who is judged does not bring the law, so the lines are those of `here`; but an environment is real where either of the two files says so: a
+    /// bundle does not make a real environment a simulated one, and be judged as such.
+    #[must_use]
+    pub fn declared(here: &Project, theirs: &Project, environment: &EnvironmentName) -> Self {
+        let found = here.environments.get(environment);
+        let declared = found.map(|environment| environment.policy.clone()).unwrap_or_default();
+        Self {
+            signers: declared.signers.iter().map(ToString::to_string).collect(),
+            suites: declared.suites,
+            report_age_max: Some(declared.report_max_age),
+            gates: std::iter::once(environment.clone()).chain(declared.report_env).collect(),
+            clean: found.is_some_and(|environment| environment.protected),
+            simulated: !(here.is_real(environment) || theirs.is_real(environment)),
+        }
+    }
+
     /// Holds the evidence against every line of the policy; a policy without lines asks nothing.
     #[must_use]
     pub fn evaluate(&self, evidence: &Evidence, now: Timestamp) -> Vec<Line> {

@@ -194,6 +194,11 @@ fn a_policy_names_who_signs() {
         "project: a\nenvironments:\n  prod:\n    policy: { suites: [support] }\n",
         &["4:23 a policy that asks for suites names no signers"],
     );
+    let named = "project: a\nenvironments:\n  staging: {}\n  prod:\n    policy: { report_env: staging }\n";
+    let project = Project::parse("bowline.yaml", named).unwrap();
+    let policy = &project.environments[&"prod".parse::<EnvironmentName>().unwrap()].policy;
+    assert_eq!(policy.report_env.as_ref().map(EnvironmentName::as_str), Some("staging"));
+    check(&named.replace("report_env: staging", "report_env: stagin"), &["5:27 there is no environment `stagin`"]);
 }
 
 #[test]

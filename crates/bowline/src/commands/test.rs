@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use bowline_eval::{Format as ReportFormat, OnInconclusive, Policy, Report, Verdict, exit_code};
 use bowline_prompt::{OnInconclusive as DeclaredInconclusive, Project};
+use bowline_store::Provenance;
 use bowline_types::EnvironmentName;
 
 use super::{connected, live};
@@ -33,6 +34,8 @@ pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
     let loaded = project::load(global.dir.as_deref())?;
     let project = loaded.project()?;
     let environment = environment(project, test)?;
+    // Before the run, since it may take long and its reports may be written into the tree.
+    let provenance = provenance(&loaded);
     let suites = read(&loaded, test)?;
     let live = if test.gate { live(global, &environment, &suites).await? } else { Live::new() };
     let workspace = Workspace::open(&loaded.folder)?;
@@ -44,7 +47,7 @@ pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
     let policy = policy(project, &environment, test);
     let compared = test.gate.then(|| environment.clone());
     let is_real = test.gate && project.is_real(&environment);
-    let report = results.report(About { environment: compared, commit: commit(&loaded), policy, is_real })?;
+    let report = results.report(About { environment: compared, provenance, policy, is_real })?;
     for file in &test.reports {
         write(file, &report, &results)?;
     }
@@ -90,11 +93,10 @@ fn policy(project: &Project, environment: &EnvironmentName, test: &cli::Test) ->
     Policy { alpha: declared.alpha, margin: declared.margin, on_inconclusive, ..Policy::default() }
 }
 
-/// Returns the commit of the working tree; `None` outside of Git.
-fn commit(loaded: &Loaded) -> Option<String> {
-    let provenance = bowline_registry::provenance(&loaded.folder).ok()?;
-    let commit = provenance.commit?;
-    Some(if provenance.dirty { format!("{commit}-dirty") } else { commit })
+/// Returns where the working tree stands; without Git, on no commit.
+fn provenance(loaded: &Loaded) -> Provenance {
+    let none = Provenance { commit: None, author: None, dirty: true };
+    bowline_registry::provenance(&loaded.folder).unwrap_or(none)
 }
 
 /// Writes a report to a file, whole or not at all.

@@ -387,7 +387,7 @@ fn the_report_of_a_run_is_held_against_a_policy() {
     check(&project, &["bundle", "key", "generate", "--no-password", "--to", "ci"], 0, &[]);
     project.commit("policy");
     let attested = |options: &[&str], code| {
-        let run = ["test", "--gate", "--env", "staging", "--report", "attestation=.bowline/report.json"];
+        let run = ["test", "--env", "staging", "--report", "attestation=.bowline/report.json"];
         check(&project, &[run.as_slice(), options].concat(), code, &[]);
         check(&project, &["bundle", "build"], 0, &[]);
         // A push signs in the layout before it sends anything; this registry is not there.
@@ -397,14 +397,28 @@ fn the_report_of_a_run_is_held_against_a_policy() {
     };
     let release = |environment| ["release", "--env", environment, "--bundle", "oci:.bowline/bundles:latest"];
 
-    attested(&["--filter", "legal"], 0);
+    attested(&[], 100);
+    let no_gate = "failed suite support ran at the gate of staging: it ran without `--gate`, which proves no gate";
+    check(&project, &release("staging"), 1, &[no_gate, "hint: run `bowline test --gate --env staging --report"]);
+    attested(&["--gate", "--filter", "legal"], 0);
     check(&project, &release("staging"), 1, &["failed suite support passed: it could not decide"]);
-    attested(&[], 0);
-    check(&project, &release("prod"), 1, &["held suite support passed", "its answers came from the simulator"]);
-    check(&project, &release("staging"), 0, &["held suite support passed", "live in staging"]);
+    attested(&["--gate"], 0);
+    let elsewhere = "failed suite support ran at the gate of prod: it ran at the gate of staging";
+    check(&project, &release("prod"), 1, &["held suite support passed", "came from the simulator", elsewhere]);
+    project.edit(
+        "bowline.yaml",
+        &format!("prod: {policy}"),
+        &format!("prod: {}", policy.replace("suites", "report_env: staging, suites")),
+    );
+    let staging = "held suite support ran at the gate of prod or staging: at that of staging";
+    check(&project, &release("prod"), 1, &[staging, "its answers came from the simulator"]);
+    let first =
+        "held suite support ran at the gate of staging: at that of staging, where none of its prompts had another";
+    check(&project, &release("staging"), 0, &["held suite support passed", first, "live in staging"]);
 
     patch(&project, "v2.patch");
     project.commit("worse");
-    attested(&[], 100);
-    check(&project, &release("staging"), 1, &["failed suite support passed: it failed"]);
+    attested(&["--gate"], 100);
+    let compared = "held suite support ran at the gate of staging: at that of staging, compared with support/classify ";
+    check(&project, &release("staging"), 1, &["failed suite support passed: it failed", compared]);
 }
