@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use bowline_eval::{Format as ReportFormat, OnInconclusive, Policy, Report, Verdict, exit_code};
 use bowline_prompt::{OnInconclusive as DeclaredInconclusive, Project};
+use bowline_registry::overlay;
 use bowline_store::Provenance;
 use bowline_types::EnvironmentName;
 
@@ -31,7 +32,8 @@ const DEV: &str = "dev";
 /// # Errors
 /// The project or a suite has errors, or the run did not come to its end.
 pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
-    let loaded = project::load(global.dir.as_deref())?;
+    let mut loaded = project::load(global.dir.as_deref())?;
+    temporary(global, &mut loaded, test.env.as_ref()).await?;
     let project = loaded.project()?;
     let environment = environment(project, test)?;
     // Before the run, since it may take long and its reports may be written into the tree.
@@ -91,6 +93,17 @@ fn policy(project: &Project, environment: &EnvironmentName, test: &cli::Test) ->
         (Some(cli::OnInconclusive::Warn), _) | (None, DeclaredInconclusive::Warn) => OnInconclusive::Warn,
     };
     Policy { alpha: declared.alpha, margin: declared.margin, on_inconclusive, ..Policy::default() }
+}
+
+/// Adds the temporary environments to those of the project file, where one is named that the file does not declare: only control knows them.
+async fn temporary(global: &Global, loaded: &mut Loaded, named: Option<&EnvironmentName>) -> Result<()> {
+    let Some(project) = loaded.report.project.as_mut() else { return Ok(()) };
+    if named.is_none_or(|named| project.environments.contains_key(named)) {
+        return Ok(());
+    }
+    let records = connected(global, async |connection| live::records(&connection.client).await).await?;
+    overlay(project, &records);
+    Ok(())
 }
 
 /// Returns where the working tree stands; without Git, on no commit.

@@ -265,7 +265,42 @@ fn a_provider_that_is_down_ends_a_run() {
     check(&project, &["test"], 1, &["provider `openai` cannot be used: could not connect to the provider", "hint:"]);
     let project = example("127.0.0.1:9");
     project.edit("bowline.yaml", "identity: openai", "identity: openai, api_key: env:NOT_THERE");
-    check(&project, &["test"], 1, &["the credential of provider `openai` is not there"]);
+    let missing = "provider `openai` cannot be used: there is no key at env:NOT_THERE";
+    check(&project, &["test"], 1, &[missing, "hint: `export NOT_THERE=…`"]);
+}
+
+/// The environment of a pull request stands in no file: what is live there comes from control, providers from the one that it was made from.
+#[test]
+fn the_gate_of_a_temporary_environment() {
+    let provider = Provider::start(EXACT);
+    let project = released(&provider.address);
+    let at_staging = format!(
+        "staging: {{ providers: {{ openai: {{ base_url: 'http://{}/v1' }} }} }}\n  prod: {{}}",
+        provider.address
+    );
+    project.edit("bowline.yaml", "prod: {}", &at_staging);
+    project.edit(
+        "bowline.yaml",
+        &format!("base_url: \"http://{}/v1\"", provider.address),
+        "base_url: \"http://127.0.0.1:9/v1\"",
+    );
+    check(&project, &["release", "--env", "staging"], 0, &[]);
+    check(&project, &["test", "--gate", "--env", "pr-1"], 1, &["environment `pr-1` is not in bowline.yaml"]);
+    check(&project, &["env", "create", "pr-1", "--from", "staging", "--ttl", "3d"], 0, &[]);
+    patch(&project, "v2.patch");
+    check(&project, &["test", "--gate", "--env", "pr-1", "--report", "json=r.json"], 100, &["1 case that must pass"]);
+    let report: Value = serde_json::from_str(&fs::read_to_string(project.path().join("r.json")).unwrap()).unwrap();
+    assert_eq!((&report["environment"], &report["gate"]), (&Value::from("pr-1"), &Value::Bool(true)));
+    assert!(report["versions"][0]["stable"].is_string(), "{}", report["versions"]);
+    check(&project, &["test", "--gate", "--env", "pr-2"], 1, &["environment `pr-2` is not in", "did you mean `pr-1`?"]);
+}
+
+#[test]
+fn a_dataset_is_no_suite() {
+    let project = example("127.0.0.1:9");
+    project.write("evals/cases.csv", "ticket,__expected\na,b\n");
+    let hint = "hint: a suite is a YAML file; one with `tests: file://cases.csv` has the cases of this file";
+    check(&project, &["test", "--suite", "evals/cases.csv"], 1, &["evals/cases.csv is no suite", hint]);
 }
 
 #[test]
