@@ -68,9 +68,8 @@ const NAMED: [Step; 1] = [Step { name: "cluster", run: |_| cluster::run() }];
 /// Runs the steps up to the first that fails, and prints what became of each.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
     if let Some(name) = &options.only {
-        let steps = || QUICK.iter().chain(&FULL).chain(&NAMED);
-        let step = steps().find(|step| step.name == name);
-        let names = steps().map(|step| step.name).collect::<Vec<_>>().join(", ");
+        let step = QUICK.iter().chain(&FULL).chain(&NAMED).find(|step| step.name == name);
+        let names = steps().join(", ");
         let step = step.with_context(|| format!("there is no step `{name}`\nhint: {names}"))?;
         return Ok(print(&[step.record(workspace)]));
     }
@@ -84,6 +83,11 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ou
     let named = |step: &Step| Record::not_run(step, &format!("needs `cargo xtask test --only {}`", step.name));
     records.extend(NAMED.iter().map(named));
     Ok(print(&records))
+}
+
+/// Returns the names of all steps.
+pub(super) fn steps() -> Vec<&'static str> {
+    QUICK.iter().chain(&FULL).chain(&NAMED).map(|step| step.name).collect()
 }
 
 /// Prints the table at the end.
