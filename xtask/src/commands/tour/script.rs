@@ -34,7 +34,7 @@ pub(super) fn script(blocks: &[Block]) -> String {
 /// Returns commands that wait until the output of the last block in the background contains a text.
 fn wait(text: &str, output: &str) -> String {
     format!(
-        "for _ in $(seq {tenths}); do grep -qF -- {text} {output} && break; kill -0 \"$!\" 2>/dev/null || exit 1; sleep 0.1; done\n\
+        "for _ in $(seq {tenths}); do grep -qsF -- {text} {output} && break; kill -0 \"$!\" 2>/dev/null || exit 1; sleep 0.1; done\n\
          grep -qF -- {text} {output}\n",
         tenths = START_SECONDS * 10
     )
