@@ -30,6 +30,12 @@ fn work(cluster: &Cluster<'_>) -> anyhow::Result<()> {
         let mut command = Command::new(cluster.folder.join("kubectl"));
         process::output(command.arg("--kubeconfig").arg(cluster.folder.join("kubeconfig")).args(arguments))
     };
+    let kubeconfig = cluster.call("kubeconfig", &[])?;
+    anyhow::ensure!(
+        Path::new(kubeconfig.trim()) == cluster.folder.join("kubeconfig"),
+        "`cluster kubeconfig` printed {kubeconfig}"
+    );
+    kubectl(&["get", "namespaces"])?;
     let object = cluster.folder.with_extension("json");
     let content = json!({
         "apiVersion": "v1",

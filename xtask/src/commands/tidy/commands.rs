@@ -7,6 +7,9 @@ use crate::workspace::Workspace;
 
 /// What a reader executes, or gives to a program that does.
 const EXECUTED: [&str; 9] = ["sh", "bash", "shell", "zsh", "console", "fish", "dockerfile", "ini", "systemd"];
+/// Programs that an indented block calls.
+const PROGRAMS: [&str; 12] =
+    ["bowline", "cargo", "curl", "cosign", "docker", "export", "git", "just", "kubectl", "patch", "python", "skopeo"];
 /// How a line begins that a reader types.
 const PROMPT: &str = "$ ";
 
@@ -16,6 +19,11 @@ pub(super) fn check(workspace: &Workspace) -> anyhow::Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for path in tour::pages(workspace)? {
         let text = workspace.text(&path)?;
+        problems.extend(
+            indented(&text).map(|line| {
+                Problem::at_line(&path, line, "commands stand in a fenced block, so that they are executed")
+            }),
+        );
         match fences(&text) {
             Ok(fences) => problems.extend(fences.iter().filter_map(|fence| unexecuted(&path, fence, &steps))),
             Err(error) => problems.push(Problem::new(&path, format!("{error:#}"))),
@@ -36,6 +44,19 @@ fn unexecuted(path: &Path, fence: &Fence<'_>, steps: &[&str]) -> Option<Problem>
         _ => return None,
     };
     Some(Problem::at_line(path, fence.line, message))
+}
+
+/// Returns the lines, counted from 1, of commands in indented blocks, which have no place for a mark.
+fn indented(text: &str) -> impl Iterator<Item = usize> {
+    let mut in_fence = false;
+    let mut after_empty = true;
+    text.lines().enumerate().filter_map(move |(index, line)| {
+        in_fence ^= line.trim_start().starts_with("```");
+        let starts_block = after_empty && !in_fence;
+        after_empty = line.is_empty();
+        let word = line.strip_prefix("    ")?.split(' ').next()?;
+        (starts_block && PROGRAMS.contains(&word)).then_some(index + 1)
+    })
 }
 
 #[cfg(test)]
@@ -64,5 +85,13 @@ mod tests {
         check("```sh not-run: it takes hours\nbowline up\n```\n", None);
         check("```\nerror: nothing\n```\n", None);
         check("```yaml\na: 1\n```\n", None);
+    }
+
+    #[test]
+    fn commands_in_indented_blocks_are_found() {
+        let check = |text: &str, expected: &[usize]| assert_eq!(indented(text).collect::<Vec<_>>(), expected, "{text}");
+        check("a:\n\n    bowline up\n    bowline check\n\nb\n\n    git add .\n", &[3, 8]);
+        check("a:\n\n    applications ──▶ gateway\n", &[]);
+        check("```sh tour\n\n    bowline up\n```\n- a\n    git is needed\n", &[]);
     }
 }
