@@ -19,7 +19,7 @@ mod registries;
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries and
-    /// cosign; and the tour and the demo.
+    /// cosign; and the tours of the documentation and the demo.
     #[arg(long)]
     full: bool,
     /// One step, by its name in the table at the end
