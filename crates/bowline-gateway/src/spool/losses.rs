@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use bowline_registry::replace_private_file;
 use bowline_store::LossRecord;
 use bowline_types::{Arm, InstanceId, RolloutId};
 
 use super::SpoolError;
-use super::log::private;
 
 /// One counter: who counted, in which rollout, on which arm.
 type Counter = (InstanceId, RolloutId, Arm);
@@ -103,11 +103,7 @@ impl Losses {
     /// from starting.
     fn write(&self) -> io::Result<()> {
         let all: Vec<LossRecord> = self.totals.iter().map(record).collect();
-        let part = self.path.with_extension("part");
-        let mut file = private().create(true).truncate(true).open(&part)?;
-        file.write_all(&serde_json::to_vec(&all)?)?;
-        file.sync_data()?;
-        fs::rename(&part, &self.path)
+        Ok(replace_private_file(&self.path, &serde_json::to_vec(&all)?)?)
     }
 
     /// Returns the file of a spool's folder.
