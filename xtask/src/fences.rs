@@ -7,7 +7,7 @@
 //! | `sh tour` | executed by the tour of the page |
 //! | `sh tour background` | so too; it stands for another terminal |
 //! | `LANGUAGE tour file PATH` | the tour writes it to this file |
-//! | `sh step NAME` | what it says is done by that step of `cargo xtask test` |
+//! | `sh step NAME`, `console step NAME` | what it says is done by that step of `cargo xtask test` |
 //! | `sh not-run: REASON` | executed by nobody, and why |
 
 use anyhow::{Context as _, bail, ensure};
@@ -93,7 +93,9 @@ impl<'a> Mark<'a> {
                 }
             }
         };
-        ensure!(language == "sh", "only a block of `sh` is executed");
+        // What a step does may be shown with what it prints.
+        let may_be_console = language == "console" && matches!(mark, Self::Step(_));
+        ensure!(language == "sh" || may_be_console, "only a block of `sh` is executed");
         Ok(mark)
     }
 }
@@ -113,6 +115,7 @@ mod tests {
         check("sh tour background", "sh", Mark::Background);
         check("yaml tour file a/b.yaml", "yaml", Mark::File("a/b.yaml"));
         check("sh step image", "sh", Mark::Step("image"));
+        check("console step api server", "console", Mark::Step("api server"));
         check("sh not-run: it takes hours", "sh", Mark::NotRun("it takes hours"));
         check("dockerfile not-run: no base", "dockerfile", Mark::NotRun("no base"));
         check("yaml suite", "yaml", Mark::Other("suite"));

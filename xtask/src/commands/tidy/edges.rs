@@ -5,7 +5,7 @@ use crate::workspace::{Crate, Workspace};
 type Row = (&'static str, &'static [&'static str]);
 
 /// What each crate may see: `types → pure domains → traits they own → adapters → surfaces → binary`.
-const EDGES: [Row; 18] = [
+const EDGES: [Row; 20] = [
     ("bowline-types", &[]),
     ("bowline-canary", &["bowline-types"]),
     ("bowline-chat", &["bowline-types"]),
@@ -46,9 +46,27 @@ const EDGES: [Row; 18] = [
             "bowline-telemetry",
         ],
     ),
+    ("bowline-crd", &["bowline-types"]),
+    (
+        "bowline-operator",
+        &[
+            "bowline-types",
+            "bowline-crd",
+            "bowline-prompt",
+            "bowline-oci",
+            "bowline-signature",
+            "bowline-store",
+            "bowline-registry",
+            // It calls the control API, as the command line does, by the same client.
+            "bowline-server",
+        ],
+    ),
     ("bowline-testkit", &["bowline-types"]),
     ("bowline", EVERY_CRATE),
-    ("xtask", &["bowline-types", "bowline-canary", "bowline-eval", "bowline-prompt", "bowline-providers"]),
+    (
+        "xtask",
+        &["bowline-types", "bowline-canary", "bowline-crd", "bowline-eval", "bowline-prompt", "bowline-providers"],
+    ),
 ];
 
 /// Only the binary names every crate.
@@ -68,6 +86,8 @@ const EVERY_CRATE: &[&str] = &[
     "bowline-sim",
     "bowline-gateway",
     "bowline-server",
+    "bowline-crd",
+    "bowline-operator",
 ];
 
 /// What the tests of any crate may see besides.
@@ -77,7 +97,7 @@ const NETWORK: &[&str] =
     &["bowline-oci", "bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline"];
 
 /// Libraries that not every crate may use: domains never see sockets or SQL, and only programs drop the type of an error.
-const RESERVED: [Row; 10] = [
+const RESERVED: [Row; 11] = [
     ("anyhow", &["bowline", "xtask"]),
     ("clap", &["bowline", "xtask"]),
     ("axum", &["bowline-server", "bowline"]),
@@ -96,10 +116,12 @@ const RESERVED: [Row; 10] = [
             "bowline-server",
             "bowline-sim",
             "bowline-store-sqlite",
+            "bowline-operator",
             "bowline",
         ],
     ),
     ("notify", &["bowline"]),
+    ("kube", &["bowline-crd", "bowline-operator"]),
 ];
 
 /// Checks that no manifest asks for a crate that it may not see.
