@@ -1,6 +1,5 @@
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -134,16 +133,7 @@ fn read(path: &Path) -> Result<Option<String>> {
 
 /// Writes a file for this user only, whole or not at all.
 fn write(path: &Path, text: &str) -> Result<()> {
-    let part = path.with_extension("part");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)
-        .with_context(|| cannot("write", &part))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| cannot("write", &part))?;
-    fs::rename(&part, path).with_context(|| cannot("write", path))?;
+    bowline_registry::replace_private_file(path, text.as_bytes()).map_err(anyhow::Error::new)?;
     Ok(())
 }
 

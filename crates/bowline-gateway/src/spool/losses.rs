@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use bowline_registry::replace_private_file;
 use bowline_store::LossRecord;
 use bowline_types::{Arm, InstanceId, RolloutId};
 use tracing::warn;
@@ -159,12 +160,8 @@ impl Unsynced {
     /// # Errors
     /// The copy may be as it was before.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let part = self.path.with_extension("part");
-        let mut file = private().create(true).truncate(true).open(&part)?;
-        file.write_all(&self.bytes)?;
         // Before it has its name: a power cut leaves this one or the one before.
-        file.sync_data()?;
-        fs::rename(&part, &self.path)
+        Ok(replace_private_file(&self.path, &self.bytes)?)
     }
 }
 
