@@ -71,12 +71,15 @@ async fn a_lever_that_comes_too_late_is_refused_with_a_reason() {
     answer(&world, "promptrollouts", name).await;
     world.until_rollout("promoted").await;
     annotate(&world, "promptrollouts", name, &json!({ "bowline.dev/abort": "too late", "bowline.dev/actor": "bob" }));
+    let told = |server: &crate::server::Server| {
+        events(server, "PromptRollout").iter().any(|(reason, _)| reason == "LeverRefused")
+    };
     let refused = world.until("a refusal", |server| {
+        told(server).then_some(())?;
         let object = server.get("promptrollouts", DESK, name)?;
         condition(&object, "LeverHandled").filter(|handled| handled["reason"] == "Refused").cloned()
     });
     assert!(refused.await["message"].as_str().unwrap().contains("by bob"));
-    assert!(events(&world.server, "PromptRollout").iter().any(|(reason, _)| reason == "LeverRefused"));
     operator.stop().await;
 }
 

@@ -193,7 +193,7 @@ impl Running {
     }
 
     pub(crate) fn leads(&self) -> bool {
-        self.metrics.encode().contains("bowline_operator_leader 1")
+        self.metrics.encode().lines().any(|line| line == "bowline_operator_leader 1")
     }
 }
 
