@@ -44,6 +44,6 @@ pub(super) fn desired(
     object.metadata.namespace = Some(setting.namespace.to_owned());
     object.metadata.annotations = Some([(PROMPT_ANNOTATION.to_owned(), prompt.to_string())].into());
     let status =
-        PromptStatus { observed_generation: Some(generation), conditions: conditions.into_vec(), environments };
+        PromptStatus { observed_generation: Some(generation), conditions: conditions.into_vec(), summary: Live::summary(&environments), environments };
     Desired { name, owners: owners.to_vec(), object: Some(object), status, news: Vec::new() }
 }

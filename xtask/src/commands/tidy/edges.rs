@@ -80,7 +80,10 @@ const EDGES: [Row; 21] = [
     ),
     ("bowline-testkit", &["bowline-types"]),
     ("bowline", EVERY_CRATE),
-    ("xtask", &["bowline-types", "bowline-canary", "bowline-eval", "bowline-prompt", "bowline-providers"]),
+    (
+        "xtask",
+        &["bowline-types", "bowline-canary", "bowline-crd", "bowline-eval", "bowline-prompt", "bowline-providers"],
+    ),
 ];
 
 /// Only the binary names every crate.
