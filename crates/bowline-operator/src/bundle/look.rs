@@ -132,6 +132,7 @@ impl<'a> Look<'a> {
             Err(_) if is_released => return Ok(()),
             facts => Arc::new(facts?),
         };
+        self.status.commit.clone_from(&facts.commit);
         self.facts = Some(Arc::clone(&facts));
         self.context.bundles.facts_set(self.bundle, facts);
         self.release(&delivery, digest).await
@@ -165,6 +166,7 @@ impl<'a> Look<'a> {
         self.status.digest = Some(digest);
         self.status.observed_generation = Some(self.generation);
         self.status.project = Some(self.project.clone());
+        self.status.commit = None;
         self.status.revision += 1;
         // What was found out about another manifest says nothing about this one.
         self.status.conditions.retain(|known| !matches!(known.type_.as_str(), VERIFIED | EVALUATED));
