@@ -98,5 +98,6 @@ fn judged(kind: &str, facts: Option<&Facts>, present: &[Condition]) -> (Status, 
             .find(|known| *known == present.reason);
         return (status, Why::new(reason.unwrap_or("PolicyHeld"), present.message.clone()));
     }
-    (Status::True, Why::new("PolicyHeld", "what the PromptBundle asks for held when it was released"))
+    // It may have asked for nothing.
+    (Status::Unknown, Why::new("PolicyHeld", "what the PromptBundle asked for held when it was released"))
 }
