@@ -8,9 +8,11 @@ mod endpoint;
 mod merge;
 mod name;
 mod render;
+mod scale;
 
 pub use accelerator::{AcceleratorClass, AcceleratorRequest, Accelerators, AcceleratorsError, Toleration};
 pub use endpoint::{Endpoint, EndpointError, address};
 pub use merge::merge;
 pub use name::served_object;
 pub use render::{Autoscaling, BACKEND_LABEL, KedaTrigger, RenderError, Rendered, render, scaled_object_resource};
+pub use scale::{Look, Move, Pods, Quiet, decide, wanted};

@@ -4,6 +4,6 @@ mod backend;
 
 pub use backend::{
     AcceleratorClass, AcceleratorRequest, Accelerators, AcceleratorsError, Autoscaling, BACKEND_LABEL, Endpoint,
-    EndpointError, KedaTrigger, RenderError, Rendered, Toleration, address, merge, render, scaled_object_resource,
-    served_object,
+    EndpointError, KedaTrigger, Look, Move, Pods, Quiet, RenderError, Rendered, Toleration, address, decide, merge,
+    render, scaled_object_resource, served_object, wanted,
 };

@@ -64,7 +64,8 @@ pub fn address(backend: &ModelBackend, namespace: &str, inference: Option<&Value
         }
         Some(EndpointSpec { inference_service, .. }) => {
             let name = inference_service.as_ref().map_or("", |reference| reference.name.as_str());
-            let origin = inference.and_then(origin_of).ok_or_else(|| EndpointError::Pending { name: name.to_owned() })?;
+            let origin =
+                inference.and_then(origin_of).ok_or_else(|| EndpointError::Pending { name: name.to_owned() })?;
             format!("{origin}{KSERVE_PATH}")
         }
     };
@@ -114,7 +115,11 @@ mod tests {
         check(json!({"provider": "p", "serve": {"image": "x", "port": 9000}}), None, "http://llm.desk.svc:9000/v1");
         // The schema refuses it, and so does the operator, should the schema ever be another.
         let insecure = json!({"provider": "p", "endpoint": {"url": "http://10.0.0.1/v1"}});
-        check(insecure, None, "`http://10.0.0.1/v1` cannot be called: `http` is for loopback addresses and Services of Kubernetes only; use `https`");
+        check(
+            insecure,
+            None,
+            "`http://10.0.0.1/v1` cannot be called: `http` is for loopback addresses and Services of Kubernetes only; use `https`",
+        );
     }
 
     #[test]

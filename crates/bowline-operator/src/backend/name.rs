@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn backends_have_objects_of_their_own() {
         assert_eq!(served_object("vllm"), "vllm");
-        let names = ["a.b", "a-b", "7b", "b7b", &"x".repeat(253), &"x".repeat(252), "a".repeat(41).as_str()].map(str::to_owned);
+        let names =
+            ["a.b", "a-b", "7b", "b7b", &"x".repeat(253), &"x".repeat(252), "a".repeat(41).as_str()].map(str::to_owned);
         let objects: std::collections::BTreeSet<_> = names.iter().map(|name| served_object(name)).collect();
         assert_eq!(objects.len(), names.len(), "{objects:?}");
         for object in objects {

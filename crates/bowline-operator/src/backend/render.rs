@@ -67,7 +67,9 @@ pub enum RenderError {
         known: String,
     },
     /// A pod must take another number.
-    #[error("a pod takes {needed} of class `{class}`, not {count}, as they belong together; set `acceleratorCount: {needed}`")]
+    #[error(
+        "a pod takes {needed} of class `{class}`, not {count}, as they belong together; set `acceleratorCount: {needed}`"
+    )]
     AcceleratorCount {
         /// The class.
         class: String,

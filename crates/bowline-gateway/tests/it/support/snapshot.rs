@@ -58,7 +58,8 @@ impl SnapshotBuilder {
     pub(crate) fn model(mut self, name: &str, kind: &str, url: &str) -> Self {
         let base_url = if kind == "openai" { format!("{url}/v1") } else { url.to_owned() };
         let api_key = Some("env:UPSTREAM_KEY".parse::<SecretRef>().unwrap());
-        let endpoint = Endpoint { kind: kind.to_owned(), base_url: Some(base_url), api_key, identity: None, starts: false };
+        let endpoint =
+            Endpoint { kind: kind.to_owned(), base_url: Some(base_url), api_key, identity: None, starts: false };
         self.providers.insert(name.to_owned(), endpoint);
         self.models.insert(name.to_owned(), vec![target(name)]);
         self

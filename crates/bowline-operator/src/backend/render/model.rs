@@ -1,8 +1,6 @@
 //! Where the weights of a model come from, and how a server names them.
 
-use k8s_openapi::api::core::v1::{
-    ImageVolumeSource, PersistentVolumeClaimVolumeSource, Volume, VolumeMount,
-};
+use k8s_openapi::api::core::v1::{ImageVolumeSource, PersistentVolumeClaimVolumeSource, Volume, VolumeMount};
 
 use super::RenderError;
 

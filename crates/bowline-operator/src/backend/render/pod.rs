@@ -29,7 +29,10 @@ const GRACE_SECONDS: i64 = 120;
 /// How long a pod that goes still takes calls, in seconds, until nobody sends it any.
 const LEAVE_SECONDS: i64 = 5;
 
-pub(super) fn template(frame: &Frame<'_>, claims: Option<&ResourceClaimTemplate>) -> Result<PodTemplateSpec, RenderError> {
+pub(super) fn template(
+    frame: &Frame<'_>,
+    claims: Option<&ResourceClaimTemplate>,
+) -> Result<PodTemplateSpec, RenderError> {
     let source = frame.serve.model.as_deref().map(model::source).transpose()?;
     let (mut volumes, mut mounts) = scratch(frame);
     if let Some((volume, mount)) = source.as_ref().and_then(model::Source::volume) {
@@ -109,11 +112,8 @@ fn scratch(frame: &Frame<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
 
 /// The environment of a server. Images that run as root elsewhere have no home for another user, and libraries ask for the name of one.
 fn environment(frame: &Frame<'_>, source: Option<&model::Source>) -> Vec<EnvVar> {
-    let variable = |name: &str, value: &str| EnvVar {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-        value_from: None,
-    };
+    let variable =
+        |name: &str, value: &str| EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None };
     let mut variables = vec![
         variable("HOME", CACHE_PATH),
         variable("USER", "bowline"),

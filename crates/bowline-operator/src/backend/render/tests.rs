@@ -26,7 +26,8 @@ nvidia-h100-claim:
 
 fn backend(spec: &Value) -> ModelBackend {
     let metadata = json!({"name": "llm", "namespace": "desk", "uid": "6f1c1f34-0000-4000-8000-000000000001"});
-    let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ModelBackend", "metadata": metadata, "spec": spec});
+    let object =
+        json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ModelBackend", "metadata": metadata, "spec": spec});
     serde_json::from_value(object).unwrap()
 }
 
