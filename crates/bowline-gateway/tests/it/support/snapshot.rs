@@ -71,6 +71,12 @@ impl SnapshotBuilder {
         self
     }
 
+    /// The provider of a model starts when it is called.
+    pub(crate) fn starts(mut self, name: &str) -> Self {
+        self.providers.get_mut(name).unwrap().starts = true;
+        self
+    }
+
     /// A model falls back to another provider.
     pub(crate) fn fallback(mut self, name: &str, to: &str) -> Self {
         self.models.get_mut(name).unwrap().push(target(to));
