@@ -86,7 +86,7 @@ pub struct Access {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.scale.min <= self.scale.max").message("`scale.min` is at most `scale.max`"))]
-#[x_kube(validation = Rule::new("!has(self.accelerator) || has(self.acceleratorCount)").message("an `accelerator` has an `acceleratorCount`"))]
+#[x_kube(validation = Rule::new("has(self.accelerator) == has(self.acceleratorCount)").message("`accelerator` and `acceleratorCount` go together"))]
 pub struct Serve {
     /// The image of the server.
     #[schemars(length(min = 1, max = 512))]
@@ -94,6 +94,7 @@ pub struct Serve {
     /// The arguments of the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub args: Vec<String>,
     /// The port on which it speaks its API.
     #[serde(default = "Serve::default_port")]
@@ -168,12 +169,14 @@ pub struct ModelBackendStatus {
     pub conditions: Vec<Condition>,
     /// The address that gateways call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub endpoint: Option<String>,
     /// The pods that are ready.
     #[serde(default)]
     pub replicas: i32,
     /// The selector of its pods, for `/scale`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub selector: Option<String>,
 }
 

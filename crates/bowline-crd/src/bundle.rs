@@ -22,6 +22,7 @@ use crate::{KeyReference, LocalReference, schema};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Project", type_ = "string", json_path = ".status.project"),
+    printcolumn(name = "Tag", type_ = "string", json_path = ".spec.source.tag"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest", priority = 1),
     printcolumn(name = "Commit", type_ = "string", json_path = ".status.commit", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -144,6 +145,7 @@ pub struct BundleKey {
     /// After how long the key is replaced; the one before works for an hour on. Default: 30d.
     #[serde(default = "BundleKey::default_rotate_after", with = "bowline_types::duration_text")]
     #[schemars(schema_with = "schema::duration")]
+    #[x_kube(validation = Rule::new("!self.endsWith('ms') && duration(self.replace('d', 'h')) >= duration('1h')").message("a key works for 1h at least, as the one before it does"))]
     pub rotate_after: Duration,
 }
 
@@ -166,14 +168,14 @@ pub struct PromptBundleStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled; Verified, Evaluated, Released.
+    /// Ready, Reconciling, Stalled; Verified, Evaluated, Released; LeverHandled after a `freeze`.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
     /// The project of the bundle, which is that of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", length(max = 64))]
     pub project: Option<ProjectName>,
     /// The manifest that was last found at the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,6 +183,7 @@ pub struct PromptBundleStatus {
     pub digest: Option<Digest>,
     /// Its commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub commit: Option<String>,
     /// Grows with every manifest that is taken up: the control role refuses a release with a smaller one, so an operator that lost its
     /// lease and does not know it yet cannot bring an old bundle back.
@@ -217,6 +220,7 @@ pub struct EnvironmentStatus {
     pub held: i64,
     /// Set while nothing may move there: who, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32768))]
     pub frozen: Option<String>,
 }
 
@@ -228,11 +232,13 @@ pub struct KeyStatus {
     #[schemars(schema_with = "schema::object")]
     pub secret_name: String,
     /// The id of the key at the control role.
+    #[schemars(schema_with = "schema::word")]
     pub id: String,
     /// When it was made.
     pub issued_at: Time,
     /// The key before, while it still works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
     pub previous: Option<String>,
 }
 

@@ -12,6 +12,7 @@
 mod backend;
 mod bundle;
 mod lever;
+mod manifest;
 mod meta;
 mod object_name;
 mod prompt;
@@ -24,6 +25,7 @@ pub use bundle::{
     ServiceAccountAccess, Signer, Verification,
 };
 pub use lever::{EnvironmentLever, Lever, LeverError};
+pub use manifest::{Manifest, ManifestError, manifests};
 pub use meta::{
     API_VERSION, CATEGORY, FIELD_MANAGER, FINALIZER, GROUP, KeyReference, LocalReference, PROJECT_LABEL,
     PROMPT_ANNOTATION, VERSION, condition,

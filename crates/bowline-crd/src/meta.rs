@@ -56,7 +56,7 @@ pub struct KeyReference {
     #[schemars(schema_with = "schema::object")]
     pub name: String,
     /// The key in it.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
 

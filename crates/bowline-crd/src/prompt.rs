@@ -18,13 +18,12 @@ use crate::schema;
     category = "bowline",
     doc = "A prompt of the project, and what is live. Written by the operator.",
     printcolumn(name = "Prompt", type_ = "string", json_path = ".spec.prompt"),
-    printcolumn(name = "Environments", type_ = "string", json_path = ".status.environments[*].name"),
-    printcolumn(name = "Live", type_ = "string", json_path = ".status.environments[*].short"),
+    printcolumn(name = "Live", type_ = "string", json_path = ".status.summary"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a Prompt is a projection: change the prompt's file in Git"))]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a Prompt is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate prompt NAME bowline.dev/rollback=\"prod why\""))]
 pub struct PromptSpec {
     /// The project.
     #[schemars(schema_with = "schema::segment")]
@@ -51,6 +50,10 @@ pub struct PromptStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub environments: Vec<Live>,
+    /// The same in one line, as `kubectl get` shows it: a column shows the first element of a list only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(schema_with = "schema::word")]
+    pub summary: String,
 }
 
 /// The version that is live in an environment.
@@ -64,6 +67,7 @@ pub struct Live {
     #[schemars(schema_with = "schema::digest")]
     pub version: Digest,
     /// Its first digits, as people read it.
+    #[schemars(schema_with = "schema::word")]
     pub short: String,
     /// Since when.
     pub moved_at: Time,
@@ -81,11 +85,11 @@ pub struct Live {
     namespaced,
     status = "PromptVersionStatus",
     derive = "PartialEq",
-    shortname = "pv-bowline",
+    shortname = "pver",
     category = "bowline",
+    selectable = ".spec.prompt",
     doc = "An immutable version of a prompt. Written by the operator.",
     printcolumn(name = "Prompt", type_ = "string", json_path = ".spec.prompt"),
-    printcolumn(name = "Commit", type_ = "string", json_path = ".spec.commit"),
     printcolumn(name = "Verified", type_ = "string", json_path = ".status.conditions[?(@.type==\"Verified\")].status"),
     printcolumn(
         name = "Evaluated",
@@ -93,6 +97,7 @@ pub struct Live {
         json_path = ".status.conditions[?(@.type==\"Evaluated\")].status"
     ),
     printcolumn(name = "Released", type_ = "string", json_path = ".status.conditions[?(@.type==\"Released\")].status"),
+    printcolumn(name = "Commit", type_ = "string", json_path = ".spec.commit", priority = 1),
     printcolumn(name = "Author", type_ = "string", json_path = ".spec.author", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -133,4 +138,18 @@ pub struct PromptVersionStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+}
+
+// === impl Live ===
+
+impl Live {
+    /// Returns what is live in one line, `prod 1a2b3c4d5e6f, staging 0f1e2d3c4b5a`: of the first four environments, and how many more there are.
+    #[must_use]
+    pub fn summary(environments: &[Self]) -> String {
+        const SHOWN_MAX: usize = 4;
+        let shown = environments.iter().take(SHOWN_MAX).map(|live| format!("{} {}", live.name, live.short));
+        let more = environments.len().saturating_sub(SHOWN_MAX);
+        let rest = (more > 0).then(|| format!("{more} more"));
+        shown.chain(rest).collect::<Vec<_>>().join(", ")
+    }
 }

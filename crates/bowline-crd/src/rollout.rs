@@ -16,6 +16,8 @@ use crate::schema;
     derive = "PartialEq",
     shortname = "pro",
     category = "bowline",
+    selectable = ".spec.prompt",
+    selectable = ".spec.environment",
     doc = "A guarded move from a stable to a candidate version of a prompt. Written by the operator.",
     printcolumn(name = "Prompt", type_ = "string", json_path = ".spec.prompt"),
     printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment"),
@@ -28,7 +30,7 @@ use crate::schema;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a PromptRollout is a projection: pull a lever with an annotation, or release another version"))]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a PromptRollout is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate promptrollout NAME bowline.dev/abort=\"why\" (or bowline.dev/promote=\"why\")"))]
 pub struct PromptRolloutSpec {
     /// The project.
     #[schemars(schema_with = "schema::segment")]
@@ -67,12 +69,14 @@ pub struct PromptRolloutStatus {
     pub conditions: Vec<Condition>,
     /// `running`, `held`, `promoted`, `rolled_back`, `aborted` or `superseded`.
     #[serde(default)]
+    #[schemars(schema_with = "schema::word")]
     pub state: String,
     /// The stage, from 1.
     #[serde(default)]
     pub stage: i64,
     /// The share of the candidate now, such as `10%`.
     #[serde(default)]
+    #[schemars(schema_with = "schema::word")]
     pub share: String,
     /// The stable arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,15 +86,19 @@ pub struct PromptRolloutStatus {
     pub candidate: Option<ArmStatus>,
     /// The e-value against "the candidate is not worse"; at `1/alpha` it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
     pub e_rollback: Option<String>,
     /// The e-value against "the candidate is worse by the margin"; at `1/alpha` it is promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
     pub e_promote: Option<String>,
     /// `promote`, `rollback`, `inconclusive` or `no_data`; empty while there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(schema_with = "schema::word")]
     pub verdict: String,
     /// Why it stands where it stands, in words.
     #[serde(default)]
+    #[schemars(schema_with = "schema::sentence")]
     pub why: String,
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +119,7 @@ pub struct ArmStatus {
     pub units: i64,
     /// Successes among them, from 0 to 1, such as `0.883`; empty while there are none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(schema_with = "schema::word")]
     pub rate: String,
 }
 
@@ -119,13 +128,17 @@ pub struct ArmStatus {
 #[serde(rename_all = "camelCase")]
 pub struct LeverStatus {
     /// Its name, such as `abort`.
+    #[schemars(schema_with = "schema::word")]
     pub name: String,
     /// Who.
+    #[schemars(schema_with = "schema::sentence")]
     pub actor: String,
     /// Why.
+    #[schemars(schema_with = "schema::sentence")]
     pub why: String,
     /// When it was answered.
     pub at: Time,
     /// What came of it.
+    #[schemars(schema_with = "schema::sentence")]
     pub outcome: String,
 }

@@ -28,9 +28,19 @@ pub(crate) fn digest_option(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 71, "pattern": "^sha256:[0-9a-f]{64}$", "nullable": true })
 }
 
-/// A duration (`bowline_types::parse_duration`), of at most a few years.
+/// A duration (`bowline_types::parse_duration`). Six digits, as CEL counts nanoseconds in 64 bits and 999999h still fit.
 pub(crate) fn duration(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "maxLength": 12, "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$" })
+    json_schema!({ "type": "string", "maxLength": 8, "pattern": "^[0-9]{1,6}(ms|s|m|h|d)$" })
+}
+
+/// A sentence for people, as long as the message of a condition may be.
+pub(crate) fn sentence(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 32768 })
+}
+
+/// A word of the control role: an id, a state, a number as text.
+pub(crate) fn word(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 512 })
 }
 
 /// The name of an object of Kubernetes: a DNS subdomain.

@@ -126,6 +126,9 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Prints the JSON Schema of bowline.yaml or of the front matter of prompts, for editors
     Schema(Schema),
+    /// Prints the definitions of the kinds on Kubernetes, for `kubectl apply --server-side -f -`
+    #[command(name = "crd")]
+    Definitions,
     /// Speaks the wire formats of the providers on this machine, so that nothing needs a provider's key
     Sim(Sim),
 }

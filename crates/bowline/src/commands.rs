@@ -3,6 +3,7 @@
 mod backup;
 mod bundle;
 mod check;
+mod definitions;
 mod environment;
 mod freeze;
 mod image;
@@ -56,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Backup(backup) => done(Box::pin(backup::run(global, backup)).await),
         Command::Restore(restore) => done(restore::run(global, restore)),
         Command::Schema(schema) => done(schema::run(schema)),
+        Command::Definitions => done(definitions::run(global)),
         Command::Sim(sim) => done(Box::pin(sim::run(sim)).await),
     }
 }

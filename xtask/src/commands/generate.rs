@@ -62,6 +62,9 @@ pub(super) fn generate(workspace: &Workspace, bowline: Option<&Path>) -> anyhow:
     let mut generation = Generation::default();
     generation.push("schemas/bowline.schema.json", json(&project_schema())?);
     generation.push("schemas/prompt.schema.json", json(&front_matter_schema())?);
+    for manifest in bowline_crd::manifests() {
+        generation.push(format!("deploy/crds/{}.yaml", manifest.plural), manifest.to_yaml()?);
+    }
     for (path, text) in errors::pages(workspace)? {
         generation.push(path, text);
     }

@@ -9,8 +9,10 @@ use crate::process;
 use crate::stopwatch::{Stopwatch, Took};
 use crate::workspace::Workspace;
 
+mod api_server;
 mod browser;
 mod cluster;
+mod control_plane;
 mod deny;
 mod python;
 mod registries;
@@ -18,8 +20,8 @@ mod registries;
 /// How much to run.
 #[derive(clap::Args)]
 pub(super) struct Options {
-    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries and
-    /// cosign; and the tour and the demo.
+    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries,
+    /// cosign and the API server of Kubernetes; and the tour and the demo.
     #[arg(long)]
     full: bool,
     /// One step, by its name in the table at the end
@@ -50,7 +52,7 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 9] = [
+const FULL: [Step; 10] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
@@ -60,9 +62,10 @@ const FULL: [Step; 9] = [
     Step { name: "tour", run: |workspace| tour::execute_all(workspace, &bowline(workspace)) },
     Step { name: "demo", run: demo },
     Step { name: "image", run: image::test },
+    Step { name: "api server", run: api_server::run },
 ];
 
-/// Runs when it is named only: on a new machine it builds Kubernetes, which takes longer than all the others together.
+/// Runs when it is named only: it tries the chores that bring a cluster up, not the product.
 const NAMED: [Step; 1] = [Step { name: "cluster", run: |_| cluster::run() }];
 
 /// Runs the steps up to the first that fails, and prints what became of each.

@@ -122,6 +122,7 @@ fn every_list_is_json_where_asked_for() {
     for of in ["project", "prompt"] {
         assert_eq!(project.json(&["schema", of])["$schema"], "https://json-schema.org/draft/2020-12/schema");
     }
+    assert_eq!(project.json(&["crd"])["items"].as_array().map(Vec::len), Some(5));
 }
 
 #[test]

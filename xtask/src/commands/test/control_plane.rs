@@ -1,0 +1,127 @@
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::commands::Outcome;
+use crate::environment;
+use crate::process;
+use crate::stopwatch::Stopwatch;
+use anyhow::Context as _;
+
+/// How long the API server may take to act on what it was told, such as a new policy.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The control plane of a cluster in a folder of its own, worked with as a person does.
+pub(super) struct ControlPlane {
+    pub(super) folder: PathBuf,
+}
+
+/// Starts a control plane, works with it, and takes it down.
+pub(super) fn with(work: impl FnOnce(&ControlPlane) -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+    if environment::program(&["go"]).is_none() {
+        return Ok(Outcome::NotRun("needs Go, to build Kubernetes from its published modules".to_owned()));
+    }
+    let folder = tempfile::tempdir().context("making a folder for a cluster")?;
+    let cluster = ControlPlane { folder: folder.path().join("cluster") };
+    let worked = cluster.call("up", &[]).and_then(|_| work(&cluster));
+    // Whatever happened, nothing of it stays.
+    let down = cluster.call("down", &[]).context("taking the cluster down");
+    worked?;
+    down?;
+    anyhow::ensure!(!cluster.folder.exists(), "`cluster down` leaves {}", cluster.folder.display());
+    Ok(Outcome::Passed)
+}
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    /// Calls `cargo xtask cluster`, and returns what it printed.
+    pub(super) fn call(&self, verb: &str, options: &[&str]) -> anyhow::Result<String> {
+        let program = std::env::current_exe().context("finding this program")?;
+        let mut command = Command::new(program);
+        command.args(["cluster", verb, "--dir"]).arg(&self.folder).args(options);
+        process::output(&mut command)
+    }
+
+    /// Calls kubectl, and returns what it printed.
+    pub(super) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        process::output(self.command().args(arguments))
+    }
+
+    /// Calls kubectl, and returns what it printed, also where its exit code is an answer, as that of `kubectl auth can-i` is.
+    pub(super) fn asked(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command().args(arguments).stdin(Stdio::null()).output().context("starting kubectl")?;
+        String::from_utf8(output.stdout).context("reading what kubectl printed")
+    }
+
+    /// Calls kubectl, which must fail, and returns what it said.
+    pub(super) fn refused(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command().args(arguments).stdin(Stdio::null()).output().context("starting kubectl")?;
+        refusal(&output, &arguments.join(" "))
+    }
+
+    /// Applies an object on the server's side as `user`, or as the administrator where that is empty.
+    pub(super) fn apply(&self, user: &str, object: &str, options: &[&str]) -> anyhow::Result<()> {
+        let output = self.apply_output(user, object, options)?;
+        anyhow::ensure!(
+            output.status.success(),
+            "{object} is refused: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
+    }
+
+    /// Applies an object, which must be refused, and returns what the API server said.
+    pub(super) fn apply_refused(&self, user: &str, object: &str, options: &[&str]) -> anyhow::Result<String> {
+        refusal(&self.apply_output(user, object, options)?, object)
+    }
+
+    fn apply_output(&self, user: &str, object: &str, options: &[&str]) -> anyhow::Result<Output> {
+        let mut command = self.command();
+        command.args(["apply", "--server-side", "--validate=strict", "--filename=-"]).args(options);
+        if !user.is_empty() {
+            command.args(["--as", user]);
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting kubectl")?;
+        let mut input = child.stdin.take().context("kubectl has an input")?;
+        input.write_all(object.as_bytes()).context("giving kubectl an object")?;
+        drop(input);
+        child.wait_with_output().context("waiting for kubectl")
+    }
+
+    /// Returns the program and the cluster that it is set to.
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.folder.join("kubectl"));
+        command.arg("--kubeconfig").arg(self.folder.join("kubeconfig"));
+        command
+    }
+
+    /// Returns the path of a file beside the cluster's folder, which goes with it.
+    pub(super) fn beside(&self, extension: &str) -> PathBuf {
+        Path::with_extension(&self.folder, extension)
+    }
+}
+
+/// Waits until something is so.
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let stopwatch = Stopwatch::start();
+    while !is_so()? {
+        anyhow::ensure!(stopwatch.elapsed() < PATIENCE, "{what}: not after {} s", PATIENCE.as_secs());
+        thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn refusal(output: &Output, what: &str) -> anyhow::Result<String> {
+    anyhow::ensure!(!output.status.success(), "{what} is not refused");
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
