@@ -9,6 +9,7 @@ use bowline_types::{
     Unit, UnitKind, Usd,
 };
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 /// What is known of one call; layers fill it in, and the record is made of it.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub(crate) struct Exchange {
     pub(crate) trace: Option<TraceContext>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) outcome: Outcome,
+    /// Cancelled when the client leaves before its answer begins.
+    pub(crate) gone: CancellationToken,
+    /// Cancelled when the call begins to wait for a provider that starts, where anybody wants to know.
+    pub(crate) held: Option<CancellationToken>,
 }
 
 /// The arm of a rollout that a unit was assigned to.

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod decode;
+pub(crate) mod hold;
 pub(crate) mod identify;
 pub(crate) mod limits;
 pub(crate) mod record;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bowline_store::InferenceRecord;
-use bowline_types::{Arm, Clock, Timestamp};
+use bowline_types::{Arm, Clock, ProjectName, ProviderLoads, ProviderName, Timestamp};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -16,8 +16,11 @@ use crate::UnknownReason;
 use crate::measure::{Instrument, Labels, Measurement, SERIES_MAX, measurements};
 use crate::names;
 
+mod meter;
 mod state;
 
+use meter::Meters;
+pub use meter::{Place, ProviderMeter, UnderWay};
 pub use state::RolloutStatus;
 use state::State;
 
@@ -43,6 +46,7 @@ pub struct Metrics {
     spool_delivered: Counter,
     gateways: Gauge,
     state: Arc<State>,
+    meters: Arc<Meters>,
 }
 
 /// Something that is there for a while, such as a request in flight; it stops counting when this is dropped, however it ends.
@@ -114,6 +118,8 @@ impl Metrics {
         registry.register("bowline_spool_delivered", help, spool_delivered.clone());
         let gateways = Gauge::default();
         registry.register("bowline_gateways_waiting", "Gateways that wait for news", gateways.clone());
+        let meters = Arc::new(Meters::new(Arc::clone(&clock)));
+        registry.register_collector(Box::new(Arc::clone(&meters)));
         let state = Arc::new(State::new(clock));
         registry.register_collector(Box::new(Arc::clone(&state)));
         Self {
@@ -130,6 +136,7 @@ impl Metrics {
             spool_delivered,
             gateways,
             state,
+            meters,
         }
     }
 
@@ -163,6 +170,18 @@ impl Metrics {
     pub fn gateway_waits(&self) -> InFlight {
         self.gateways.inc();
         InFlight(self.gateways.clone())
+    }
+
+    /// Returns the meter of a provider of a project: one for all who ask while somebody holds it.
+    #[must_use]
+    pub fn provider(&self, project: &ProjectName, provider: &ProviderName) -> Arc<ProviderMeter> {
+        self.meters.of(project, provider)
+    }
+
+    /// Returns what is under way at every provider whose meter somebody holds.
+    #[must_use]
+    pub fn provider_loads(&self) -> ProviderLoads {
+        self.meters.loads()
     }
 
     /// Sets how many records wait to be stored.

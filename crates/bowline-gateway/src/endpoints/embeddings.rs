@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::exchange::{Exchange, Upstream};
 use crate::facts::Facts;
 use crate::gateway::Shared;
+use crate::layers::hold::Hold;
 use crate::layers::respond::{Body, build, headers};
 use crate::layers::{Entered, enter, record, resolve, upstream};
 use crate::live::Route;
@@ -92,6 +93,22 @@ fn alias(body: &[u8]) -> Result<ModelAlias, Refusal> {
     asked.model.parse().map_err(|error: bowline_types::NameError| invalid(error.to_string()).parameter("model"))
 }
 
+/// Returns the answer to a call; where the provider starts, once it is there.
+async fn sent(gateway: &Shared, exchange: &mut Exchange, route: &Route, body: &[u8]) -> Result<Bytes, Refusal> {
+    let mut hold = None;
+    loop {
+        let wire = WireRequest { path: PATH.to_owned(), body: body.to_vec(), notes: Vec::new() };
+        let deadline = Instant::now() + route.timeout;
+        match upstream::open(gateway, exchange, route, wire, deadline).await {
+            Err(refusal) if refusal.absent && route.starts => {}
+            answer => return upstream::collect(gateway, route, answer?, deadline).await,
+        }
+        let begun = hold.take().map_or_else(|| Hold::begin(gateway, exchange, route), Ok)?;
+        begun.pause(gateway, exchange, route).await?;
+        hold = Some(begun);
+    }
+}
+
 async fn ask(gateway: &Shared, exchange: &mut Exchange, route: &Route, body: &[u8]) -> Result<Bytes, Refusal> {
     if route.spec.dialect != Dialect::OpenAiChat {
         let hint = "hint: point the alias at a provider that speaks OpenAI's form";
@@ -107,10 +124,8 @@ async fn ask(gateway: &Shared, exchange: &mut Exchange, route: &Route, body: &[u
         simulated: false,
     });
     let body = splice::request(body, splice::Edits { model: &route.model, include_usage: false })?;
-    let wire = WireRequest { path: PATH.to_owned(), body, notes: Vec::new() };
-    let deadline = Instant::now() + route.timeout;
-    let answer = upstream::open(gateway, exchange, route, wire, deadline).await?;
-    let bytes = upstream::collect(gateway, route, answer, deadline).await?;
+    let _under_way = route.meter.called(upstream::input_tokens(exchange));
+    let bytes = sent(gateway, exchange, route, &body).await?;
     let Answered { model, usage } = serde_json::from_slice(&bytes).map_err(|error| {
         Refusal::new(ErrorKind::UpstreamInvalid, format!("the provider's answer cannot be read: {error}"))
     })?;

@@ -1,6 +1,8 @@
 //! The answer in the client's dialect: passed through where the provider speaks it too, else encoded; and what the answer says, for
 //! the record.
 
+mod waiting;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,7 +72,22 @@ pub(crate) async fn respond(
     if target.lease_expired {
         rendered.notes.push(LEASE_NOTE.to_owned());
     }
-    match upstream::call(gateway, &mut exchange, &target.routes, &rendered).await {
+    if rendered.request.stream && target.routes.iter().any(|route| route.starts) {
+        return waiting::respond(gateway, permit, exchange, target, rendered).await;
+    }
+    let answer = upstream::call(gateway, &mut exchange, &target.routes, &rendered).await;
+    answered(gateway, permit, exchange, target, rendered, answer).await
+}
+
+async fn answered(
+    gateway: &Arc<Shared>,
+    permit: Permit,
+    exchange: Exchange,
+    target: &Target,
+    rendered: Rendered,
+    answer: Result<Answer, Refusal>,
+) -> Response<Body> {
+    match answer {
         Err(refusal) => refused(gateway, exchange, target.capture, &refusal).await,
         Ok(Answer::Whole(answer)) => whole(gateway, exchange, target, rendered.notes, *answer).await,
         Ok(Answer::Stream(stream)) => {
@@ -129,14 +146,7 @@ fn streamed(
     notes.extend(stream.notes.iter().cloned());
     exchange.outcome.status = 200;
     let headers = headers(gateway, &exchange, &notes);
-    let passage = match (stream.route.spec.dialect, include_usage) {
-        (Dialect::OpenAiChat, true) => Passage::Unchanged(Vec::new()),
-        (Dialect::OpenAiChat, false) => Passage::Filtered(UsageFilter::default()),
-        (Dialect::AnthropicMessages | Dialect::Gemini, _) => {
-            exchange.outcome.answer_id = Some(envelope(&exchange).id);
-            Passage::Encoded(Box::new(StreamEncoder::new(envelope(&exchange), include_usage)))
-        }
-    };
+    let passage = passage(&mut exchange, &stream, include_usage);
     let (sender, receiver) = mpsc::channel(STREAM_PIECES_MAX);
     let (shared, capture) = (Arc::clone(gateway), target.capture);
     // A task of its own, so that the record is made however the client leaves.
@@ -149,6 +159,18 @@ fn streamed(
         drop(permit);
     });
     build(StatusCode::OK, headers, "text/event-stream", Body::Stream(receiver))
+}
+
+/// Returns how the bytes of a stream reach the client.
+fn passage(exchange: &mut Exchange, stream: &Streamed, include_usage: bool) -> Passage {
+    match (stream.route.spec.dialect, include_usage) {
+        (Dialect::OpenAiChat, true) => Passage::Unchanged(Vec::new()),
+        (Dialect::OpenAiChat, false) => Passage::Filtered(UsageFilter::default()),
+        (Dialect::AnthropicMessages | Dialect::Gemini, _) => {
+            exchange.outcome.answer_id = Some(envelope(exchange).id);
+            Passage::Encoded(Box::new(StreamEncoder::new(envelope(exchange), include_usage)))
+        }
+    }
 }
 
 /// Carries a stream to the client but for its last piece, and returns what it said.

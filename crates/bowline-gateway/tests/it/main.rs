@@ -5,6 +5,7 @@
 mod calls;
 mod dialects;
 mod faults;
+mod holds;
 mod journal;
 mod prompts;
 mod records;

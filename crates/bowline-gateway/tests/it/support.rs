@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use client::Answer;
 pub(crate) use sink::MemorySink;
 pub(crate) use snapshot::{SnapshotBuilder, version};
-pub(crate) use upstream::{Reply, Upstream, sse};
+pub(crate) use upstream::{Absent, Reply, Upstream, sse};
 
 /// A gateway that serves on loopback until it is dropped or stopped.
 pub(crate) struct Server {
