@@ -1,0 +1,12 @@
+//! PromptBundles: from a tag of a registry to releases, once for each manifest and each change of the spec.
+
+mod fetch;
+mod memory;
+mod reconcile;
+mod release;
+mod status;
+mod verify;
+
+pub(crate) use memory::{Facts, Memory};
+pub(crate) use reconcile::{is_held, run};
+pub(crate) use release::Setback;
