@@ -1,4 +1,5 @@
 use bowline_server::ClientError;
+use bowline_types::chain;
 
 /// The result of an operation of the operator.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -7,13 +8,12 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The API server refused, or could not be reached.
-    #[error("could not {operation}")]
+    #[error("could not {operation}: {}", brief(cause))]
     Kubernetes {
         /// What was tried.
         operation: String,
-        /// The cause.
-        #[source]
-        source: Box<kube::Error>,
+        /// The cause. In the message already: by itself it writes out the whole answer.
+        cause: Box<kube::Error>,
     },
     /// The control role refused, or could not be reached.
     #[error("could not {operation}")]
@@ -71,7 +71,7 @@ pub(crate) enum Error {
 impl Error {
     /// Returns what wraps an error of the API server.
     pub(crate) fn kubernetes(operation: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
-        move |source| Self::Kubernetes { operation: operation.into(), source: Box::new(source) }
+        move |cause| Self::Kubernetes { operation: operation.into(), cause: Box::new(cause) }
     }
 
     /// Returns what wraps an error of the control role.
@@ -82,7 +82,7 @@ impl Error {
     /// Returns the status that the API server answered with.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::Kubernetes { source, .. } => status(source),
+            Self::Kubernetes { cause, .. } => status(cause),
             _ => None,
         }
     }
@@ -93,8 +93,8 @@ impl Error {
     }
 
     fn is_terminating(&self) -> bool {
-        let Self::Kubernetes { source, .. } = self else { return false };
-        let kube::Error::Api(status) = source.as_ref() else { return false };
+        let Self::Kubernetes { cause, .. } = self else { return false };
+        let kube::Error::Api(status) = cause.as_ref() else { return false };
         status.code == 403 && status.message.contains("because it is being terminated")
     }
 }
@@ -104,5 +104,13 @@ pub(crate) fn status(error: &kube::Error) -> Option<u16> {
     match error {
         kube::Error::Api(status) => Some(status.code),
         _ => None,
+    }
+}
+
+/// What people need to know of a failure.
+fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
+        other => chain(other),
     }
 }

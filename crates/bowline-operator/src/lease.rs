@@ -81,7 +81,7 @@ impl Lease<'_> {
     /// Waits until the lease is held; `None` at a shutdown.
     async fn wait(&self, shutdown: &CancellationToken) -> Option<Object> {
         let mut seen = Seen { version: None, since: Instant::now() };
-        loop {
+        while !shutdown.is_cancelled() {
             let wait = match self.try_take(&mut seen).await {
                 Ok(Some(held)) => return Some(held),
                 Ok(None) => LOOK_INTERVAL,
@@ -90,8 +90,9 @@ impl Lease<'_> {
                     RETRY_WAIT
                 }
             };
-            tokio::select! { () = shutdown.cancelled() => return None, () = sleep(wait) => {} }
+            tokio::select! { () = shutdown.cancelled() => {} () = sleep(wait) => {} }
         }
+        None
     }
 
     /// Takes the lease where it is free.

@@ -206,6 +206,6 @@ mod tests {
         check(config, "docker.io", Ok(("hub", "pw")));
         check(config, "registry.example", Err("no credentials of registry.example"));
         check(config, "broken.example", Err("neither"));
-        check("[]", "ghcr.io", Err("docker login"));
+        check("ghcr.io: ada", "ghcr.io", Err("docker login"));
     }
 }

@@ -90,8 +90,9 @@ pub(crate) async fn run(context: Arc<Context>, scope: Scope, stop: CancellationT
     let reconciler = Arc::new(Reconciler { context: Arc::clone(&context), bundles: bundles.clone() });
     Controller::for_stream(watched, bundles)
         .reconcile_on(woken)
-        .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, retry, reconciler)
+        // At once, and not gracefully, which would wait for every look that is due later. Each step may be the last one anyway.
+        .take_until(stop.cancelled_owned())
         .for_each(|done| async move {
             if let Err(error) = done {
                 debug!(error = chain(&error), "a PromptBundle is looked at again");
