@@ -1,5 +1,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bowline_server::Client as Control;
 use bowline_types::{Clock, ProjectName, Timestamp};
@@ -51,6 +52,8 @@ pub(crate) struct Context {
     pub(crate) bundles: Memory,
     /// What is known of projections, and who writes them.
     pub(crate) projections: Projections,
+    /// Whether what Bowline's processes trust each other by is there.
+    pub(crate) secrets_there: AtomicBool,
     control: ControlSource,
 }
 
@@ -82,6 +85,7 @@ impl Context {
             options,
             clock,
             metrics,
+            secrets_there: AtomicBool::new(false),
             control,
         }
     }

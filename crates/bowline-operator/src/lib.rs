@@ -23,4 +23,4 @@ mod tokens;
 pub use context::{ControlSource, Options};
 pub use metrics::Metrics;
 pub use project::Namespaces;
-pub use run::Operator;
+pub use run::{ConnectError, Handle, Operator, connect};

@@ -103,6 +103,12 @@ impl Projections {
         self.space(namespace).nudge.notify_one();
     }
 
+    /// Keeps what the control role said to somebody else.
+    pub(crate) fn saw(&self, namespace: &str, view: &Arc<View>) {
+        let space = self.space(namespace);
+        *locked(&space.view) = Some(Arc::clone(view));
+    }
+
     /// Returns what the control role last said of the project of a namespace.
     pub(crate) fn view(&self, namespace: &str) -> Option<Arc<View>> {
         locked(&self.space(namespace).view).clone()

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bowline_crd::{Prompt, PromptRollout, PromptVersion};
 use bowline_types::Clock;
@@ -19,12 +20,49 @@ use crate::{bundle, project, projection, tokens};
 /// The lease of the replica that works.
 const LEASE: &str = "bowline-operator";
 
+/// Returns a client of the API server: that of the pod's service account, else that of `KUBECONFIG`.
+///
+/// # Errors
+/// There is neither, or it cannot be read.
+pub async fn connect() -> Result<Client, ConnectError> {
+    Client::try_default().await.map_err(|error| ConnectError(Box::new(error)))
+}
+
+/// There is no way to an API server.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no way to a Kubernetes API server\nhint: run it in a pod with a service account, or set KUBECONFIG")]
+pub struct ConnectError(#[source] Box<kube::Error>);
+
 /// Something that a leader runs until it is told to stop.
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The operator.
 pub struct Operator {
     context: Arc<Context>,
+}
+
+/// What others ask about an operator. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    context: Arc<Context>,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Returns why this replica could not work if it led; `None` where it could.
+    #[must_use]
+    pub fn unready(&self) -> Option<&'static str> {
+        let there = self.context.secrets_there.load(Ordering::Relaxed);
+        (!there)
+            .then_some("the API server has not let this replica look at the Secrets between Bowline's processes yet")
+    }
+
+    /// Returns the metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.context.metrics.encode()
+    }
 }
 
 // === impl Operator ===
@@ -40,6 +78,12 @@ impl Operator {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self { context: Arc::new(Context::new(client, options, control, clock, metrics)) }
+    }
+
+    /// Returns what others ask about it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { context: Arc::clone(&self.context) }
     }
 
     /// Works while this replica leads, and waits otherwise, until told to stop. What Bowline's processes trust each other by is made by

@@ -6,6 +6,7 @@
 mod certificate;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bowline_server::{AdminToken, GatewayTokens};
@@ -45,6 +46,7 @@ pub(crate) async fn keep(context: &Context, shutdown: &CancellationToken) {
     loop {
         let pause = match ensure(context).await {
             Ok(()) => {
+                context.secrets_there.store(true, Ordering::Relaxed);
                 wait = RETRY_WAIT;
                 LOOK
             }

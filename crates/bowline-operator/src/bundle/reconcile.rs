@@ -367,7 +367,9 @@ impl Look<'_> {
     }
 
     async fn see(&mut self, control: &Control) -> Result<(), Setback> {
-        self.view = Some(Arc::new(View::fetch(control, self.view.as_deref()).await.map_err(Setback::from)?));
+        let view = Arc::new(View::fetch(control, self.view.as_deref()).await.map_err(Setback::from)?);
+        self.context.projections.saw(self.namespace, &view);
+        self.view = Some(view);
         Ok(())
     }
 

@@ -122,7 +122,7 @@ pub(super) fn conclude(
         (_, None) => {}
     }
     let is_released = is_released(&bundle.spec, status, status.digest);
-    let health = health(bundle, status, setback, view);
+    let health = health(bundle, status, setback, (facts, view));
     let why = match &health {
         _ if is_released => Why::new("Released", "the control role has it for every environment"),
         Health::Ready(why) | Health::Stalled(why) | Health::Reconciling { why, .. } => why.clone(),
@@ -137,7 +137,7 @@ fn health(
     bundle: &PromptBundle,
     status: &PromptBundleStatus,
     setback: Option<&Setback>,
-    view: Option<&View>,
+    (facts, view): (Option<&Facts>, Option<&View>),
 ) -> Health {
     let is_released = is_released(&bundle.spec, status, status.digest);
     match setback {
@@ -187,6 +187,12 @@ fn health(
         }
         let message = format!("prompts in a rollout: {rolling}");
         return Health::Reconciling { why: Why::new("RollingOut", message), ready: false };
+    }
+    // What the control role said last may be older than the release.
+    let versions = facts.map(|facts| i64::try_from(facts.versions.len()).unwrap_or(i64::MAX));
+    if versions.is_some_and(|versions| status.environments.iter().any(|environment| environment.live < versions)) {
+        let message = "the control role has the bundle; what is live is looked at again";
+        return Health::Reconciling { why: Why::new("Releasing", message), ready: false };
     }
     let live: Vec<_> = bundle.spec.environments.iter().map(EnvironmentName::as_str).collect();
     let digest = status.digest.map(|digest| digest.short()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What is known of the projections of a namespace: as little of each as is needed to leave alone what is as it should be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -13,12 +13,17 @@ use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Deleted objects of a namespace that are remembered: far more than writes can be under way.
+const GONE_MAX: usize = 256;
+
 /// The projections of one namespace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     pub(crate) prompts: Entries<Prompt>,
     pub(crate) versions: Entries<PromptVersion>,
     pub(crate) rollouts: Entries<PromptRollout>,
+    /// The UIDs of objects that were deleted last: an answer about one of them may still come, and does not bring it back.
+    gone: VecDeque<String>,
 }
 
 /// The objects of one kind, by name.
@@ -98,6 +103,35 @@ pub(crate) trait Projected:
     fn entries(known: &Known) -> &Entries<Self>;
     /// Returns the objects of this kind, to be changed.
     fn entries_mut(known: &mut Known) -> &mut Entries<Self>;
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Keeps what the API server says of an object, unless something newer is known of it: a lever may have been pulled since, or it may be gone.
+    pub(crate) fn keep<K: Projected>(&mut self, object: &K) {
+        let (entry, name) = (Entry::of(object), object.name_any());
+        let newer = |known: &Entry<K::Subject>| known.uid == entry.uid && known.version > entry.version;
+        if self.gone.contains(&entry.uid) || K::entries(self).get(&name).is_some_and(newer) {
+            return;
+        }
+        K::entries_mut(self).insert(name, entry);
+    }
+
+    /// Forgets a deleted object; returns whether it was known. One of the same name may have been made since.
+    pub(crate) fn forget<K: Projected>(&mut self, object: &K) -> bool {
+        let uid = object.uid().unwrap_or_default();
+        let name = object.name_any();
+        let is_known = K::entries(self).get(&name).is_some_and(|known| known.uid == uid);
+        if is_known {
+            K::entries_mut(self).remove(&name);
+        }
+        if self.gone.len() >= GONE_MAX {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(uid);
+        is_known
+    }
 }
 
 // === impl Entry ===

@@ -56,14 +56,8 @@ fn take<K: Projected>(projections: &Projections, scope: &Scope, event: Event<K>,
         }
         Event::Delete(object) => {
             let space = projections.space(&object.namespace().unwrap_or_default());
-            let name = object.name_any();
-            let mut known = space.known();
-            let entries = K::entries_mut(&mut known);
-            // One of the same name may have been made since.
-            let is_known = entries.get(&name).is_some_and(|entry| Some(&entry.uid) == object.meta().uid.as_ref());
-            if is_known {
-                entries.remove(&name);
-                drop(known);
+            let known = space.known().forget(&object);
+            if known {
                 space.nudge.notify_one();
             }
         }
@@ -93,14 +87,12 @@ fn take<K: Projected>(projections: &Projections, scope: &Scope, event: Event<K>,
 fn changed<K: Projected>(space: &Space, object: &K) -> bool {
     let entry = Entry::of(object);
     let mut known = space.known();
-    let entries = K::entries_mut(&mut known);
-    let name = object.name_any();
-    let before = entries.get(&name);
+    let before = K::entries(&known).get(&object.name_any());
     if before.is_some_and(|before| before.uid == entry.uid && before.version > entry.version) {
         return false;
     }
     let same = before.is_some_and(|before| (before.status, before.owners) == (entry.status, entry.owners));
     let pulled = entry.pulled && !before.is_some_and(|before| before.pulled);
-    entries.insert(name, entry);
+    known.keep(object);
     !same || pulled
 }

@@ -172,14 +172,7 @@ async fn adopt<K: Projected + Debug>(
     Ok(())
 }
 
-/// Keeps what the API server answered, unless a watch has told of something newer meanwhile: a lever may have been pulled since.
+/// Keeps what the API server answered.
 pub(super) fn keep<K: Projected>(space: &Space, object: &K) {
-    let entry = Entry::of(object);
-    let mut known = space.known();
-    let entries = K::entries_mut(&mut known);
-    let name = object.name_any();
-    let newer = entries.get(&name).is_some_and(|known| known.uid == entry.uid && known.version > entry.version);
-    if !newer {
-        entries.insert(name, entry);
-    }
+    space.known().keep(object);
 }

@@ -86,6 +86,7 @@ async fn what_is_as_it_should_be_is_not_written_again() {
     operator.stop().await;
     // Another one finds everything done: the source is read again, for what it remembers, and nothing is written.
     let (writes, fetched) = (world.server.writes(), world.registry.fetched());
+    let before = world.server.get("promptbundles", DESK, "main");
     let operator = world.operator("b");
     world.until("another look", |_| (world.registry.fetched() > fetched).then_some(())).await;
     world
@@ -94,7 +95,12 @@ async fn what_is_as_it_should_be_is_not_written_again() {
         })
         .await;
     let now = world.server.writes();
-    assert_eq!(now[writes.len()..], [] as [String; 0]);
+    assert_eq!(
+        now[writes.len()..],
+        [] as [String; 0],
+        "{before:#?} {:#?}",
+        world.server.get("promptbundles", DESK, "main")
+    );
     operator.stop().await;
 }
 
