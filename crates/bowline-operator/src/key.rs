@@ -76,15 +76,20 @@ pub(crate) async fn reconcile(
     let keyring = Keyring { context, bundle, control, namespace: bundle.namespace().unwrap_or_default(), uid };
     let secrets = keyring.secrets(status, &keys).await?;
     let steps = plan(&bundle.spec, &keyring.uid, &keys, &secrets, context.now());
-    let mut taken = None;
+    let (mut taken, is_changed) = (None, !steps.is_empty());
     for step in steps {
         match step {
             Step::Taken { secret } => taken = Some(secret),
             other => keyring.take(other).await?,
         }
     }
-    let keys = own_keys(control, &keyring.uid).await.map_err(Setback::from)?;
-    let secrets = keyring.secrets(status, &keys).await?;
+    let (keys, secrets) = if is_changed {
+        let keys = own_keys(control, &keyring.uid).await.map_err(Setback::from)?;
+        let secrets = keyring.secrets(status, &keys).await?;
+        (keys, secrets)
+    } else {
+        (keys, secrets)
+    };
     status.keys = statuses(&bundle.spec.keys, &keys, &secrets);
     if !is_asked && keys.is_empty() {
         *version = finalizer(context, bundle, false, version.as_deref()).await.map_err(Setback::from)?;

@@ -24,13 +24,10 @@ pub(crate) enum Setback {
     Failed(Error),
 }
 
-/// Who releases, and with which number of its manifest.
+/// Who releases.
 pub(super) struct Releaser<'a> {
     pub(super) control: &'a Control,
     pub(super) actor: String,
-    /// The UID of the PromptBundle.
-    pub(super) holder: String,
-    pub(super) revision: i64,
 }
 
 // === impl Setback ===

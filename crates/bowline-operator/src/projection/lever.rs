@@ -14,11 +14,14 @@ use super::known::Projected;
 use super::view::View;
 use super::write::keep;
 use crate::apply::{apply_status, merge};
-use crate::condition::{Conditions, Status, Why, time};
+use crate::condition::{Conditions, Status, Why, cut, time};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Reason;
 use crate::lever::{Pulled, pulled};
+
+/// The longest name and reason that a status has, in bytes.
+const WORDS_BYTES_MAX: usize = 512;
 
 /// Where levers are looked for.
 pub(super) struct Setting<'a> {
@@ -184,8 +187,8 @@ async fn settle<K: Projected>(
     *K::conditions(&mut wanted) = conditions.into_vec();
     let answer = LeverStatus {
         name: lever.as_str().to_owned(),
-        actor: pulled.actor.clone(),
-        why: pulled.why(),
+        actor: cut(&pulled.actor, WORDS_BYTES_MAX),
+        why: cut(&pulled.why(), WORDS_BYTES_MAX),
         at: time(context.now()),
         outcome: text.clone(),
     };

@@ -43,7 +43,11 @@ pub(super) fn desired(
     let mut object = Prompt::new(&name, PromptSpec { project: setting.project.clone(), prompt: prompt.clone() });
     object.metadata.namespace = Some(setting.namespace.to_owned());
     object.metadata.annotations = Some([(PROMPT_ANNOTATION.to_owned(), prompt.to_string())].into());
-    let status =
-        PromptStatus { observed_generation: Some(generation), conditions: conditions.into_vec(), environments };
+    let status = PromptStatus {
+        observed_generation: Some(generation),
+        conditions: conditions.into_vec(),
+        summary: Live::summary(&environments),
+        environments,
+    };
     Desired { name, owners: owners.to_vec(), object: Some(object), status, news: Vec::new() }
 }

@@ -47,3 +47,54 @@ fn oldest(by_prompt: BTreeMap<&PromptName, Vec<(i64, &String)>>, kept: usize) ->
     }
     gone
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::known::{Entry, RolloutSubject, VersionSubject};
+    use super::*;
+
+    fn entry<S>(subject: S, created: i64) -> Entry<S> {
+        let uid = String::new();
+        let conditions = Box::default();
+        Entry {
+            subject,
+            uid,
+            generation: 1,
+            created,
+            version: 1,
+            owners: 0,
+            status: 0,
+            conditions,
+            lever: None,
+            pulled: false,
+        }
+    }
+
+    #[test]
+    fn of_each_prompt_the_newest_versions_stay_and_those_that_something_refers_to() {
+        let (answer, brief): (PromptName, PromptName) = ("answer".parse().unwrap(), "brief".parse().unwrap());
+        let one = |prompt: &PromptName, number: i64| {
+            let version = Digest::of(format!("{prompt} {number}").as_bytes());
+            (format!("{prompt}-{number}"), entry(VersionSubject { prompt: prompt.clone(), version }, number))
+        };
+        let known: Entries<PromptVersion> =
+            (0..25).map(|number| one(&answer, number)).chain((0..5).map(|number| one(&brief, number))).collect();
+        let live = Digest::of(b"answer 0");
+        let gone = versions(&known, |_, version| *version == live);
+        assert_eq!(gone, ["answer-1", "answer-2", "answer-3", "answer-4"]);
+    }
+
+    #[test]
+    fn of_each_prompt_the_newest_rollouts_stay_and_those_that_go_on() {
+        let subject = |number: i64| RolloutSubject {
+            prompt: "answer".parse().unwrap(),
+            environment: "prod".parse().unwrap(),
+            number,
+            state: "promoted".to_owned(),
+            stage: 1,
+        };
+        let known: Entries<PromptRollout> =
+            (1..=22).map(|number| (format!("answer-prod-{number}"), entry(subject(number), 0))).collect();
+        assert_eq!(rollouts(&known, &View::default()), ["answer-prod-1", "answer-prod-2"]);
+    }
+}

@@ -153,3 +153,102 @@ fn news(rollout: &Rollout, now: &RolloutSubject, before: Option<&RolloutSubject>
     }
     news
 }
+
+#[cfg(test)]
+mod tests {
+    use bowline_crd::condition::{READY, RECONCILING, STALLED};
+    use bowline_types::{ProjectName, Timestamp};
+    use serde_json::{Value, json};
+
+    use super::super::known::Entry;
+    use super::super::view::View;
+    use super::*;
+    use crate::condition::find;
+
+    const STABLE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+    const CANDIDATE: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+
+    /// A rollout as the control role tells of it, with fields that the operator does not know.
+    fn rollout(change: &Value) -> Rollout {
+        let e_value = |value: f64| serde_json::to_value(bowline_canary::EValue::new(value)).unwrap();
+        let test = |value: f64| json!({ "e_value": e_value(value), "peak": e_value(value), "threshold": 20.0 });
+        let mut told = json!({
+            "id": "rol_x", "number": 7, "scope": { "project": "desk", "environment": "prod" }, "prompt": "answer",
+            "stable": STABLE, "candidate": CANDIDATE, "success": [],
+            "design": { "schema_version": 1, "plan": { "stages": ["10%", "50%"], "margin": 0.05 } },
+            "state": "running", "stage": 1, "frontier": 0, "started_at": 1_000_000, "stage_started_at": 1_000_000,
+            "ended_at": null, "actor": "ada", "provenance": { "commit": "c", "author": "Ada", "dirty": false }, "why": "",
+            "evidence": {
+                "observations": 20,
+                "arms": {
+                    "stable": { "units": 12, "pass": 8, "fail": 2, "unknown": 2, "score": 8.0 },
+                    "candidate": { "units": 3, "pass": 1, "fail": 2, "unknown": 0, "score": 1.0 },
+                },
+                "rollback": test(4.75), "promotion": test(0.5),
+            },
+            "revision": 3,
+        });
+        for (key, value) in change.as_object().unwrap() {
+            told[key] = value.clone();
+        }
+        serde_json::from_value(told).unwrap()
+    }
+
+    fn projected(rollout: &Rollout, known: &Entries<PromptRollout>) -> Desired<PromptRollout> {
+        let (project, view): (ProjectName, _) = ("desk".parse().unwrap(), View::default());
+        let now = Timestamp::from_micros(5_000_000);
+        let setting = Setting { project: &project, namespace: "desk", view: &view, now };
+        desired(&setting, &OwnerReference::default(), rollout, known)
+    }
+
+    /// What is known once an object was written.
+    fn written(desired: &Desired<PromptRollout>) -> Entries<PromptRollout> {
+        let mut object = desired.object.clone().unwrap();
+        object.status = Some(desired.status.clone());
+        [(desired.name.clone(), Entry::of(&object))].into()
+    }
+
+    fn reasons(desired: &Desired<PromptRollout>) -> Vec<Reason> {
+        desired.news.iter().map(|(reason, _)| *reason).collect()
+    }
+
+    #[test]
+    fn a_running_rollout_shows_its_stage_its_rates_and_its_evidence() {
+        let shown = projected(&rollout(&json!({})), &Entries::<PromptRollout>::new());
+        assert_eq!(shown.name, "answer-prod-7");
+        let status = &shown.status;
+        assert_eq!((status.state.as_str(), status.stage, status.share.as_str()), ("running", 2, "50%"));
+        assert_eq!(status.stable.as_ref().map(|arm| (arm.units, arm.rate.as_str())), Some((10, "0.800")));
+        assert_eq!(status.candidate.as_ref().map(|arm| (arm.units, arm.rate.as_str())), Some((3, "0.333")));
+        assert_eq!((status.e_rollback.as_deref(), status.verdict.as_str()), (Some("4.75"), ""));
+        assert!(find(&status.conditions, RECONCILING).is_some() && find(&status.conditions, STALLED).is_none());
+        assert_eq!(reasons(&shown), [Reason::RolloutStarted]);
+    }
+
+    #[test]
+    fn what_happened_is_told_once() {
+        let known = written(&projected(&rollout(&json!({ "stage": 0 })), &Entries::<PromptRollout>::new()));
+        let advanced = projected(&rollout(&json!({})), &known);
+        assert_eq!(reasons(&advanced), [Reason::StageAdvanced]);
+        let known = written(&advanced);
+        assert_eq!(reasons(&projected(&rollout(&json!({})), &known)), []);
+        let lost = rollout(&json!({ "state": "rolled_back", "why": "worse", "ended_at": 9_000_000 }));
+        let ended = projected(&lost, &known);
+        assert_eq!(reasons(&ended), [Reason::RolledBack]);
+        assert_eq!((ended.status.verdict.as_str(), ended.status.share.as_str()), ("rollback", "0%"));
+        assert_eq!(find(&ended.status.conditions, READY).unwrap().reason, "RolledBack");
+        assert_eq!(reasons(&projected(&lost, &written(&ended))), []);
+        assert_eq!(reasons(&projected(&lost, &Entries::<PromptRollout>::new())), [], "what is history is no news");
+    }
+
+    #[test]
+    fn a_verdict_is_what_was_proved_and_not_what_a_person_decided() {
+        let none = Entries::<PromptRollout>::new();
+        let by_person = rollout(&json!({ "state": "promoted", "why": "promoted by ada" }));
+        assert_eq!(projected(&by_person, &none).status.verdict, "");
+        let held = rollout(&json!({ "state": "held", "why": "inconclusive: the time is over" }));
+        let held = projected(&held, &none);
+        assert_eq!(held.status.verdict, "inconclusive");
+        assert!(find(&held.status.conditions, STALLED).unwrap().message.contains("bowline.dev/promote"));
+    }
+}

@@ -33,6 +33,8 @@ async fn a_pushed_bundle_is_released_and_projected() {
         Some(prompt["status"]["environments"].clone()).filter(|live| live[0]["version"].is_string())
     });
     assert_eq!(live.await[0]["version"], version["spec"]["digest"], "one digest everywhere");
+    let bundle = world.server.get("promptbundles", DESK, "main").unwrap();
+    assert_eq!(bundle["status"]["commit"], version["spec"]["commit"]);
     let told: Vec<_> = events(&world.server, "PromptBundle").into_iter().map(|(reason, _)| reason).collect();
     assert!(told.contains(&"Verified".to_owned()) && told.contains(&"Released".to_owned()), "{told:?}");
     operator.stop().await;

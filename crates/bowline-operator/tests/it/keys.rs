@@ -39,7 +39,7 @@ async fn a_key_is_written_rotated_and_revoked() {
         bundle["status"]["keys"].as_array().filter(|keys| !keys.is_empty()).cloned()
     });
     assert_eq!(listed.await[0]["id"], first);
-    assert_eq!(working(&world).await, [first.clone()]);
+    assert_eq!(working(&world).await, std::slice::from_ref(&first));
 
     world.clock.advance(Duration::from_secs(86_400));
     let second = world.until("another key", |server| key_id(server).filter(|id| *id != first)).await;

@@ -150,11 +150,6 @@ impl Server {
         self.state.lock().unwrap().down
     }
 
-    /// Has it refuse everything.
-    pub(crate) fn stop(&self) {
-        self.state.lock().unwrap().down = true;
-    }
-
     /// Returns the writes so far, as `PATCH promptbundles/main status`; those of leases and events are not counted.
     pub(crate) fn writes(&self) -> Vec<String> {
         self.state.lock().unwrap().writes.clone()

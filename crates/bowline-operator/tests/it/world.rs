@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: Client,
     pub(crate) signing: Signing,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 /// An operator that runs; it is killed when it is dropped.
@@ -51,7 +51,7 @@ impl World {
         server.put("namespaces", json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": DESK } }));
         let client = control(folder.path(), clock.clone()).await;
         let signing = Signing { key: PrivateKey::generate().unwrap(), predicates: Vec::new() };
-        Self { server, registry: Registry::start().await, clock, client, signing, folder }
+        Self { server, registry: Registry::start().await, clock, client, signing, _folder: folder }
     }
 
     /// Starts an operator.
@@ -160,11 +160,6 @@ impl World {
         let rows = log["rows"].as_array().unwrap().iter().rev();
         rows.map(|row| format!("{} {}", row["action"].as_str().unwrap(), row["prompt"].as_str().unwrap_or_default()))
             .collect()
-    }
-
-    /// Starts the control role anew over the same store.
-    pub(crate) async fn control(&self) -> Client {
-        control(self.folder.path(), self.clock.clone()).await
     }
 }
 

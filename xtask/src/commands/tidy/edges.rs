@@ -76,6 +76,8 @@ const EDGES: [Row; 21] = [
             "bowline-delivery",
             // It calls the control API, as the command line does, by the same client.
             "bowline-server",
+            // Its tests run a control role, which counts.
+            "bowline-telemetry",
         ],
     ),
     ("bowline-testkit", &["bowline-types"]),
