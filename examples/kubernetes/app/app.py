@@ -23,8 +23,8 @@ TICKETS = [json.loads(line) for line in pathlib.Path(os.environ.get("TICKETS", "
 # Calls per second, and calls at once.
 RATE = float(os.environ.get("RATE", "60"))
 THREADS = int(os.environ.get("THREADS", "16"))
-# A connection that broke is made once more, after a moment: a pod that has just died is still behind the Service.
-RETRY_SECONDS = 1.0
+# A connection that broke is made once more, when Kubernetes has had time to notice: a pod that has just died is still behind its Service.
+RETRY_SECONDS = 2.5
 
 stop = threading.Event()
 lock = threading.Lock()
