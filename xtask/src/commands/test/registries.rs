@@ -5,7 +5,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// With the referrers API, which Debian's does not have.
-const REGISTRY: Package<'static> = Package {
+pub(super) const REGISTRY: Package<'static> = Package {
     folder: "tests/go/registry",
     path: "github.com/distribution/distribution/v3/cmd/registry",
     program: "registry",
