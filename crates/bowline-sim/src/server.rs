@@ -37,13 +37,13 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// What a simulator is made from.
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
-    /// The address to listen on: loopback only, port 0 for any free one.
+    /// The address to listen on; port 0 for any free one.
     pub listen: SocketAddr,
     /// How the providers behave.
     pub scenario: Scenario,
 }
 
-/// Providers on loopback: they speak the wire formats of OpenAI, Anthropic and Gemini, and need no key.
+/// Providers that are not there: they speak the wire formats of OpenAI, Anthropic and Gemini, and need no key.
 ///
 /// - `POST /v1/chat/completions`, `POST /v1/embeddings`: OpenAI.
 /// - `POST /v1/messages`: Anthropic.
@@ -74,16 +74,25 @@ struct Shared {
 // === impl Simulator ===
 
 impl Simulator {
-    /// Binds the address and reads the vocabulary of the tokenizer, so that the first call is as fast as the others.
+    /// Binds an address of loopback and reads the vocabulary of the tokenizer, so that the first call is as fast as the others.
     ///
     /// # Errors
     /// The address is not loopback ([`io::ErrorKind::InvalidInput`]), or cannot be bound.
     pub async fn bind(options: SimulatorOptions) -> io::Result<Self> {
-        let SimulatorOptions { listen, scenario } = options;
+        let listen = options.listen;
         if !listen.ip().is_loopback() {
-            let problem = format!("the simulator serves on loopback only, not on {listen}");
+            let problem = format!("{listen} is beyond loopback, where anybody who reaches it is answered");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
+        Self::bind_beyond_loopback(options).await
+    }
+
+    /// Binds any address: for a pod that is a provider within a cluster. Whoever reaches it is answered, without a key.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn bind_beyond_loopback(options: SimulatorOptions) -> io::Result<Self> {
+        let SimulatorOptions { listen, scenario } = options;
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let counter = tokio::task::spawn_blocking(Counter::new).await?;

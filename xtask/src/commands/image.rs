@@ -20,8 +20,8 @@ use contents::Contents;
 const IMAGE_BYTES_MAX: u64 = 80_000_000;
 /// As whom the program runs in the image: nobody that a machine knows.
 const USER: u32 = 65532;
-/// What the image is called.
-const NAME: &str = "bowline";
+/// What the image is called, as the charts have it: a node that has loaded it asks no registry.
+const NAME: &str = "ghcr.io/bowline-dev/bowline";
 
 /// How the image is built.
 #[derive(clap::Args)]
@@ -46,8 +46,15 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ou
         Some(file) => std::path::absolute(file)?,
         None => workspace.target.join("image/bowline.tar"),
     };
-    build(workspace, &options.profile, &archive)?
-        .map_or_else(|| Ok(not_here()), |()| container::run(workspace, &archive))
+    let Some(program) = build(workspace, &options.profile, &archive)? else { return Ok(not_here()) };
+    image_for_ci(&program)?;
+    container::run(workspace, &archive)
+}
+
+/// Builds the image from a faster build of the program, and returns the program and the archive; none where that cannot be done here.
+pub(super) fn archive(workspace: &Workspace) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    let archive = workspace.target.join("image/bowline.tar");
+    Ok(build(workspace, "quick-release", &archive)?.map(|program| (program, archive)))
 }
 
 /// Builds the image from a faster build of the program, and runs it.
@@ -60,7 +67,7 @@ fn not_here() -> Outcome {
 }
 
 /// Builds the static program and packages it; none where that cannot be done here.
-fn build(workspace: &Workspace, profile: &str, archive: &Path) -> anyhow::Result<Option<()>> {
+fn build(workspace: &Workspace, profile: &str, archive: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(target) = target() else { return Ok(None) };
     let program = compile(workspace, &target, profile)?;
     let folder = archive.parent().context("the archive is in a folder")?;
@@ -79,8 +86,7 @@ fn build(workspace: &Workspace, profile: &str, archive: &Path) -> anyhow::Result
     println!("  image         {:>6.1} MB, at most {:.0}", megabytes(contents.bytes), megabytes(limit));
     println!("  to be pulled  {:>6.1} MB", megabytes(fs::metadata(archive)?.len()));
     ensure!(contents.bytes <= limit, "the image has {} bytes, more than {limit}", contents.bytes);
-    image_for_ci(&program)?;
-    Ok(Some(()))
+    Ok(Some(program))
 }
 
 /// Returns the target whose C library can be linked in.

@@ -14,6 +14,7 @@ mod browser;
 mod cluster;
 mod control_plane;
 mod deny;
+pub(super) mod kubernetes;
 mod python;
 mod registries;
 
@@ -52,7 +53,7 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 10] = [
+const FULL: [Step; 11] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
@@ -63,10 +64,11 @@ const FULL: [Step; 10] = [
     Step { name: "demo", run: demo },
     Step { name: "image", run: image::test },
     Step { name: "api server", run: api_server::run },
+    Step { name: "kubernetes", run: kubernetes::run },
 ];
 
 /// Runs when it is named only: it tries the chores that bring a cluster up, not the product.
-const NAMED: [Step; 1] = [Step { name: "cluster", run: |_| cluster::run() }];
+const NAMED: [Step; 1] = [Step { name: "cluster", run: cluster::run }];
 
 /// Runs the steps up to the first that fails, and prints what became of each.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {

@@ -47,6 +47,9 @@ pub(crate) struct Sim {
     /// How the simulated providers behave: latency, faults, quality [default: no wait and no fault]
     #[arg(long, value_name = "FILE")]
     pub(crate) scenario: Option<PathBuf>,
+    /// Allows an address beyond loopback, for a pod of a cluster: whoever reaches it is answered
+    #[arg(long)]
+    pub(crate) plain_http: bool,
 }
 
 /// `bowline backup`.

@@ -20,8 +20,13 @@ pub(crate) async fn run(sim: &cli::Sim) -> Result<()> {
     };
     let listen =
         sim.listen.parse().with_context(|| format!("`{}` is no address\nhint: such as 127.0.0.1:7090", sim.listen))?;
-    let simulator = Simulator::bind(SimulatorOptions { listen, scenario }).await.map_err(|error| {
-        let hint = "hint: `--listen 127.0.0.1:0` takes any free port; only addresses of this machine are served";
+    let options = SimulatorOptions { listen, scenario };
+    let bound = match sim.plain_http {
+        true => Simulator::bind_beyond_loopback(options).await,
+        false => Simulator::bind(options).await,
+    };
+    let simulator = bound.map_err(|error| {
+        let hint = "hint: `--listen 127.0.0.1:0` takes any free port; beyond loopback it needs `--plain-http`";
         Failure::user(format!("could not listen on {listen}: {error}\n{hint}"))
     })?;
     line(format!("simulator http://{}", simulator.address()));

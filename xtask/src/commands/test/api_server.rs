@@ -20,7 +20,7 @@ const DRY: [&str; 1] = ["--dry-run=server"];
 pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let deploy = |name: &str| workspace.root.join("deploy").join(name).display().to_string();
     let page = workspace.text("docs/kinds.md".as_ref())?;
-    control_plane::with(|cluster| {
+    control_plane::with(workspace, |cluster| {
         install(cluster, &deploy)?;
         examples(cluster, &page)?;
         rules::check(cluster).context("the rules of the kinds")?;

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::control_plane::{self, ControlPlane};
 use crate::commands::Outcome;
 use crate::process;
+use crate::workspace::Workspace;
 
 /// Starts the control plane of Kubernetes, works with it, starts it again, breaks and mends it, and takes it down.
-pub(super) fn run() -> anyhow::Result<Outcome> {
-    control_plane::with(work)
+pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    control_plane::with(workspace, work)
 }
 
 fn work(cluster: &ControlPlane) -> anyhow::Result<()> {

@@ -5,9 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::commands::Outcome;
+use crate::debian;
 use crate::environment;
 use crate::process;
 use crate::stopwatch::Stopwatch;
+use crate::workspace::Workspace;
 use anyhow::Context as _;
 
 /// How long the API server may take to act on what it was told, such as a new policy.
@@ -18,16 +20,46 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The control plane of a cluster in a folder of its own, worked with as a person does.
 pub(super) struct ControlPlane {
     pub(super) folder: PathBuf,
+    /// The examples of the checkout.
+    examples: PathBuf,
 }
 
 /// Starts a control plane, works with it, and takes it down.
-pub(super) fn with(work: impl FnOnce(&ControlPlane) -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+pub(super) fn with(
+    workspace: &Workspace,
+    work: impl FnOnce(&ControlPlane) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
+    started(workspace, &[], work)
+}
+
+/// Starts a cluster with a node and images for its pods, works with it, and takes it down.
+pub(super) fn with_node(
+    workspace: &Workspace,
+    images: &[PathBuf],
+    work: impl FnOnce(&ControlPlane) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
+    if !debian::is_root()? {
+        return Ok(Outcome::NotRun("a node is run as root".to_owned()));
+    }
+    let mut options = vec!["--node".to_owned()];
+    for image in images {
+        options.extend(["--image".to_owned(), image.display().to_string()]);
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    started(workspace, &options, work)
+}
+
+fn started(
+    workspace: &Workspace,
+    options: &[&str],
+    work: impl FnOnce(&ControlPlane) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
     if environment::program(&["go"]).is_none() {
         return Ok(Outcome::NotRun("needs Go, to build Kubernetes from its published modules".to_owned()));
     }
     let folder = tempfile::tempdir().context("making a folder for a cluster")?;
-    let cluster = ControlPlane { folder: folder.path().join("cluster") };
-    let worked = cluster.call("up", &[]).and_then(|_| work(&cluster));
+    let cluster = ControlPlane { folder: folder.path().join("cluster"), examples: workspace.root.join("examples") };
+    let worked = cluster.call("up", options).and_then(|_| work(&cluster));
     // Whatever happened, nothing of it stays.
     let down = cluster.call("down", &[]).context("taking the cluster down");
     worked?;
@@ -50,6 +82,12 @@ impl ControlPlane {
     /// Calls kubectl, and returns what it printed.
     pub(super) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         process::output(self.command().args(arguments))
+    }
+
+    /// Applies a file of `examples/kubernetes`.
+    pub(super) fn example(&self, name: &str) -> anyhow::Result<()> {
+        let file = self.examples.join("kubernetes").join(name).display().to_string();
+        self.kubectl(&["apply", "--server-side", "--filename", &file]).map(drop)
     }
 
     /// Calls kubectl, and returns what it printed, also where its exit code is an answer, as that of `kubectl auth can-i` is.
@@ -99,7 +137,7 @@ impl ControlPlane {
     }
 
     /// Returns the program and the cluster that it is set to.
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new(self.folder.join("kubectl"));
         command.arg("--kubeconfig").arg(self.folder.join("kubeconfig"));
         command
@@ -112,10 +150,19 @@ impl ControlPlane {
 }
 
 /// Waits until something is so.
-pub(super) fn until(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(super) fn until(what: &str, is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    until_within(PATIENCE, what, is_so)
+}
+
+/// Waits for a time until something is so.
+pub(super) fn until_within(
+    patience: Duration,
+    what: &str,
+    mut is_so: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let stopwatch = Stopwatch::start();
     while !is_so()? {
-        anyhow::ensure!(stopwatch.elapsed() < PATIENCE, "{what}: not after {} s", PATIENCE.as_secs());
+        anyhow::ensure!(stopwatch.elapsed() < patience, "{what}: not after {} s", patience.as_secs());
         thread::sleep(LOOK);
     }
     Ok(())

@@ -1,0 +1,66 @@
+//! What a PromptBundle says when its source is not as it should be, and that it recovers by itself.
+
+use anyhow::{Context as _, ensure};
+
+use super::super::control_plane::{ControlPlane, until_within};
+use super::repository::{Pushed, Repository};
+use super::story::{self, act};
+use super::{PATIENCE, desk};
+
+/// Lets each of them happen, and be mended.
+pub(super) fn each(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<()> {
+    let live = story::live(cluster)?;
+    for (what, key) in [("an unsigned bundle", None), ("a bundle that a stranger signed", Some("stranger"))] {
+        act(what, || {
+            // Only the commit is another, so that the bundle is: no version would be released by this.
+            repository.touch(what)?;
+            let pushed = repository.push(cluster, key)?;
+            seen(cluster, &pushed)?;
+            says(cluster, "Stalled", "True", "VerificationFailed")?;
+            says(cluster, "Verified", "False", "VerificationFailed")?;
+            ensure!(story::live(cluster)? == live, "{} is live", pushed.version);
+            Ok(())
+        })?;
+    }
+    act("the same bundle, signed", || released(cluster, repository))?;
+    act("the registry is down", || {
+        desk(cluster, &["scale", "deployment/registry", "--replicas=0"])?;
+        says(cluster, "Reconciling", "True", "RegistryUnavailable")?;
+        // What is live stays, and so the object stays ready.
+        says(cluster, "Ready", "True", "RegistryUnavailable")?;
+        ensure!(story::live(cluster)? == live, "what is live is another version without a registry");
+        Ok(())
+    })?;
+    act("the registry is back", || {
+        desk(cluster, &["scale", "deployment/registry", "--replicas=1"])?;
+        desk(cluster, &["rollout", "status", "deployment/registry", "--timeout=60s"])?;
+        released(cluster, repository)
+    })
+}
+
+/// Pushes the bundle with the right key, after which all is well.
+fn released(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<()> {
+    let pushed = repository.push(cluster, Some("ci"))?;
+    seen(cluster, &pushed)?;
+    story::bundle_ready(cluster, &pushed)?;
+    says(cluster, "Ready", "True", "Released")
+}
+
+/// Waits until the operator has seen a bundle.
+fn seen(cluster: &ControlPlane, pushed: &Pushed) -> anyhow::Result<()> {
+    let digest = format!("--for=jsonpath={{.status.digest}}={}", pushed.bundle);
+    desk(cluster, &["wait", "promptbundle/desk", &digest, "--timeout=60s"]).map(drop)
+}
+
+/// Waits until a condition of the PromptBundle is as told.
+fn says(cluster: &ControlPlane, condition: &str, status: &str, reason: &str) -> anyhow::Result<()> {
+    let mut last = String::new();
+    let waited = until_within(PATIENCE, &format!("{condition} is {status} with the reason {reason}"), || {
+        let bundle = story::get(cluster, "promptbundle/desk")?;
+        let conditions = bundle["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        last = serde_json::to_string(&conditions)?;
+        let found = conditions.iter().find(|found| found["type"] == condition);
+        Ok(found.is_some_and(|found| found["status"] == status && found["reason"] == reason))
+    });
+    waited.with_context(|| format!("it says {last}"))
+}
