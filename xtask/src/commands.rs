@@ -33,7 +33,7 @@ enum Command {
     Conformance(conformance::Options),
     /// Runs everything that must pass before a change lands.
     Test(test::Options),
-    /// Executes the tour of README.md.
+    /// Executes the tours of README.md, or of another document.
     Tour(tour::Options),
     /// Builds Bowline's own container image, and runs it.
     Image(image::Options),

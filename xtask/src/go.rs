@@ -12,6 +12,22 @@ use crate::stopwatch::{Stopwatch, Took};
 use crate::tool_cache;
 use crate::workspace::Workspace;
 
+/// distribution's registry, with the referrers API, which Debian's does not have.
+pub(crate) const REGISTRY: Package<'static> = Package {
+    folder: "tests/go/registry",
+    path: "github.com/distribution/distribution/v3/cmd/registry",
+    program: "registry",
+    values: &[],
+};
+
+/// What signs and verifies container images.
+pub(crate) const COSIGN: Package<'static> = Package {
+    folder: "tests/go/cosign",
+    path: "github.com/sigstore/cosign/v3/cmd/cosign",
+    program: "cosign",
+    values: &[],
+};
+
 /// A main package that a folder with a `go.mod` builds.
 #[derive(Clone, Debug)]
 pub(crate) struct Package<'a> {

@@ -4,6 +4,7 @@
 mod commands;
 mod debian;
 mod environment;
+mod fences;
 mod go;
 mod machine;
 mod process;

@@ -107,6 +107,7 @@ impl Delivery {
             actor,
             provenance: self.bundle.config.provenance.clone(),
             bundle: Some(self.digest),
+            fence: None,
             config: self.bundle.config.project_file.clone(),
             retry: false,
             prompts: wanted.map(prompt).collect::<Result<_>>()?,

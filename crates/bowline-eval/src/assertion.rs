@@ -1,5 +1,6 @@
 mod expected;
 mod known;
+mod packed;
 mod read;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use bowline_prompt::Span;
 use serde_json::{Map, Value};
 
 pub(crate) use expected::{CellError, read_expected};
+pub(crate) use packed::{pack, unpack};
 pub(crate) use read::{read_assertions, read_file_value, read_text_or_file};
 
 /// An entry of `assert`: one assertion, or a set of them; cases share those that are equal.

@@ -37,8 +37,12 @@ pub struct Report {
     pub project: String,
     /// The environment whose stable versions were compared with; `None` where nothing was.
     pub environment: Option<EnvironmentName>,
-    /// The Git commit of the working tree, with `-dirty` behind it where files differ from it; `None` outside of Git.
+    /// Whether this was a run of the gate, which is held against the policy of an environment; since schema 2.
+    pub gate: bool,
+    /// The Git commit of the working tree; `None` outside of Git. In schema 1, `-dirty` stood behind it.
     pub commit: Option<String>,
+    /// Whether files differed from the commit when the run began, or there was none; since schema 2.
+    pub dirty: bool,
     /// When the run started.
     #[serde(serialize_with = "rfc3339")]
     pub started_at: Timestamp,
@@ -179,7 +183,7 @@ pub struct FormatError(String);
 
 impl Report {
     /// The version of the form.
-    pub const SCHEMA_VERSION: u16 = 1;
+    pub const SCHEMA_VERSION: u16 = 2;
 
     /// Returns the verdict over all suites; a run without any has failed.
     #[must_use]
@@ -191,6 +195,12 @@ impl Report {
     /// Returns the table for the terminal, with the cases that changed or failed below it.
     pub fn terminal(&self, cases: impl IntoIterator<Item = CaseResult>) -> String {
         terminal::render(self, cases.into_iter())
+    }
+
+    /// Returns the commit as people read it, with `-dirty` behind it where files differed from it.
+    fn revision(&self) -> Option<String> {
+        let commit = self.commit.as_deref()?;
+        Some(if self.dirty { format!("{commit}-dirty") } else { commit.to_owned() })
     }
 
     /// Returns the position of the suite that a case belongs to.

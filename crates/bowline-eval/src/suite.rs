@@ -17,6 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use serde_json::{Map, Value};
 pub(crate) use context::{Context, check_template};
 pub(crate) use models::judge;
 
-use crate::assertion::{AssertionNode, Kind};
+use crate::assertion::{AssertionNode, Kind, unpack};
 use crate::case_id::CaseId;
 use crate::vars::Vars;
 
@@ -120,7 +121,7 @@ pub struct Model {
 /// One case: variables, and what the answer to them must be.
 ///
 /// A suite may have 100,000 of them: what cases have in common they share.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Case {
     /// What results are matched by across runs and versions.
     pub id: CaseId,
@@ -130,12 +131,14 @@ pub struct Case {
     pub vars: Vars,
     /// What must hold, and how it is called.
     pub rules: Arc<Rules>,
+    /// How long the text of its own assertions is, which stands behind the variables.
+    own_bytes: u32,
 }
 
 /// What must hold of a case, and how it is called; cases with the same share it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// What must hold.
+    /// What must hold, without what a case [has alone](Case::own_assertions).
     pub assertions: Arc<[AssertionNode]>,
     /// The least weighted mean of scores with which the case passes; `None` where every assertion must pass.
     pub threshold: Option<f64>,
@@ -149,6 +152,8 @@ pub struct Rules {
     pub options: Arc<Map<String, Value>>,
     /// What it is called with, where that is not every prompt and model of the suite.
     pub only: Option<Arc<Only>>,
+    /// The file of the assertions that its cases have alone; `None` where they have none.
+    pub own_file: Option<Arc<str>>,
 }
 
 /// Which prompts and models of the suite a case is for.
@@ -176,6 +181,39 @@ pub struct Thresholds {
 // === impl Case ===
 
 impl Case {
+    /// Returns a case all of whose assertions are those of its rules.
+    #[must_use]
+    pub const fn new(id: CaseId, description: Option<Arc<str>>, vars: Vars, rules: Arc<Rules>) -> Self {
+        Self { id, description, vars, rules, own_bytes: 0 }
+    }
+
+    /// Returns everything that must hold, in the order of the file: that of its rules, then what it has alone.
+    #[must_use]
+    pub fn assertions(&self) -> Cow<'_, [AssertionNode]> {
+        let own = self.own_assertions();
+        if own.is_empty() {
+            return Cow::Borrowed(&self.rules.assertions);
+        }
+        Cow::Owned(self.rules.assertions.iter().cloned().chain(own).collect())
+    }
+
+    /// Returns the assertions that it has alone: they are kept as text, and made anew each time. Those of its rules are not among them.
+    #[must_use]
+    pub fn own_assertions(&self) -> Vec<AssertionNode> {
+        let Some(file) = self.rules.own_file.as_ref().filter(|_| self.own_bytes > 0) else { return Vec::new() };
+        // The text was unpacked once when it was made, or it would not be there.
+        unpack(self.own(), file).unwrap_or_default()
+    }
+
+    fn own(&self) -> &str {
+        self.vars.behind(self.own_bytes)
+    }
+
+    /// Returns whether nothing is asserted.
+    pub(crate) fn asserts_nothing(&self) -> bool {
+        self.rules.assertions.is_empty() && self.own_bytes == 0
+    }
+
     /// Returns whether it is called with the prompt at place `prompt` of the suite on the model at place `model`.
     ///
     /// A prompt of the project brings its own model: `model` is `None` then.
@@ -215,5 +253,12 @@ impl Case {
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Value)> {
         let own = |name: &str| draft::OPTIONS.contains(&name);
         self.rules.options.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| !own(name))
+    }
+}
+
+impl PartialEq for Case {
+    fn eq(&self, other: &Self) -> bool {
+        let same = self.id == other.id && self.description == other.description && self.vars == other.vars;
+        same && self.rules == other.rules && self.own() == other.own()
     }
 }

@@ -26,15 +26,18 @@ impl Packer {
         Self { texts: String::new(), nothing: Arc::default() }
     }
 
-    /// Adds variables. What comes back reads as none until [`Packer::seal`] has seen it.
-    pub(crate) fn add(&mut self, vars: &Map<String, Value>) -> Vars {
-        let alone = Vars::new(vars);
+    /// Adds variables, and a text that stands [behind](Vars::behind) them; returns how long that is. What comes back reads as none until
+    /// [`Packer::seal`] has seen it.
+    pub(crate) fn add(&mut self, vars: &Map<String, Value>, behind: &str) -> (Vars, u32) {
+        let alone = Vars::with_behind(vars, behind);
+        let length = u32::try_from(behind.len()).unwrap_or(u32::MAX);
         let start = self.texts.len();
-        let end = start + alone.as_json().len();
-        // What would not fit stands alone.
-        let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) else { return alone };
-        self.texts.push_str(alone.as_json());
-        Vars { texts: Arc::clone(&self.nothing), start, end }
+        let (Ok(offset), Ok(_)) = (u32::try_from(start), u32::try_from(start + alone.texts.len())) else {
+            // What would not fit stands alone.
+            return (alone, length);
+        };
+        self.texts.push_str(&alone.texts);
+        (Vars { texts: Arc::clone(&self.nothing), start: offset, end: offset + alone.end }, length)
     }
 
     /// Returns how many bytes were added since the last seal.
@@ -58,10 +61,20 @@ impl Vars {
     /// Returns variables with their order kept.
     #[must_use]
     pub fn new(vars: &Map<String, Value>) -> Self {
+        Self::with_behind(vars, "")
+    }
+
+    fn with_behind(vars: &Map<String, Value>, behind: &str) -> Self {
         // `{}` stands for a map that cannot be written, which a map of JSON values always can.
-        let text = serde_json::to_string(vars).unwrap_or_else(|_| "{}".to_owned());
+        let mut text = serde_json::to_string(vars).unwrap_or_else(|_| "{}".to_owned());
         let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        text.push_str(behind);
         Self { texts: Arc::new(text.into()), start: 0, end }
+    }
+
+    /// Returns the text of so many bytes that was put behind the variables.
+    pub(crate) fn behind(&self, bytes: u32) -> &str {
+        self.texts.get(wide(self.end)..wide(self.end.saturating_add(bytes))).unwrap_or_default()
     }
 
     /// Returns names and values in the order of the file.
@@ -77,9 +90,12 @@ impl Vars {
     }
 
     fn range(&self) -> Range<usize> {
-        let wide = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         wide(self.start)..wide(self.end)
     }
+}
+
+fn wide(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 impl PartialEq for Vars {
@@ -132,11 +148,12 @@ mod tests {
         let mut packed = Vec::new();
         for several in before.chunks(3) {
             let first = packed.len();
-            packed.extend(several.iter().map(|vars| packer.add(&vars.to_map())));
+            packed.extend(several.iter().map(|vars| packer.add(&vars.to_map(), "[…]").0));
             packer.seal(packed.iter_mut().skip(first));
             assert_eq!(packer.len(), 0);
         }
         assert_eq!(packed, before);
+        assert!(packed.iter().all(|vars| vars.behind(5) == "[…]" && vars.behind(0).is_empty()));
         assert!(Arc::ptr_eq(&packed[0].texts, &packed[2].texts) && !Arc::ptr_eq(&packed[2].texts, &packed[3].texts));
         assert_eq!(packed[2].to_map(), *json!({ "ü": "zwölf" }).as_object().unwrap());
     }

@@ -71,6 +71,8 @@ pub(crate) struct Outcome {
     /// Whether the client left before the answer ended.
     pub(crate) abandoned: bool,
     pub(crate) first_byte_us: Option<u64>,
+    /// From the arrival of the request to the end of the answer.
+    pub(crate) duration_us: u64,
     /// The answer's text; `None` where it was longer than is kept.
     pub(crate) text: Option<String>,
     pub(crate) input: Option<String>,
@@ -96,8 +98,9 @@ impl Exchange {
 
     /// Returns the record of the call as it stands, without checks.
     pub(crate) fn record(&self) -> InferenceRecord {
-        let Outcome { status, error, answer_id, response_model, finish, usage, cost, first_byte_us, .. } =
-            self.outcome.clone();
+        let Outcome {
+            status, error, answer_id, response_model, finish, usage, cost, first_byte_us, duration_us, ..
+        } = self.outcome.clone();
         let upstream = self.upstream.as_ref();
         InferenceRecord {
             schema_version: SCHEMA_VERSION,
@@ -120,7 +123,7 @@ impl Exchange {
             answer_id,
             started_at: self.started_at,
             first_byte_us,
-            duration_us: self.elapsed_us(),
+            duration_us,
             stream: self.stream,
             status,
             error,

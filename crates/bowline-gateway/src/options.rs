@@ -38,10 +38,12 @@ pub struct RecorderOptions {
     /// The most records in one batch. Default: 512.
     pub batch_max: usize,
     /// How long a batch that is not full waits for more: a batch is a transaction, and one for each record is most of what a
-    /// record costs. Zero waits for nothing. Default: 20 ms.
+    /// record costs. Zero waits for nothing, and so does a journal. Default: 20 ms.
     pub batch_wait: Duration,
     /// The wait before a failed batch is sent again, doubling up to 32 times that. Default: 50 ms.
     pub retry_wait: Duration,
+    /// How long an answer waits for its record, where the sink is a journal; then it ends ahead of it. Default: 1 s.
+    pub answer_wait_max: Duration,
 }
 
 // === impl GatewayOptions ===
@@ -74,6 +76,7 @@ impl Default for RecorderOptions {
             batch_max: 512,
             batch_wait: Duration::from_millis(20),
             retry_wait: Duration::from_millis(50),
+            answer_wait_max: Duration::from_secs(1),
         }
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tracing::{error, warn};
 
-use crate::recorder::{Batch, Sink, SinkError, SinkFuture};
+use crate::recorder::{Batch, Journal, Sink, SinkError, SinkFuture};
 
 mod forward;
 mod frame;
@@ -112,7 +112,7 @@ struct Shared {
 struct State {
     log: Log,
     losses: Losses,
-    /// Appends so far.
+    /// How often something came that is to be synced.
     appended: u64,
     delivered: u64,
     /// Whether the log was told that the spool is full.
@@ -181,6 +181,16 @@ impl Sink for Spool {
             kept.map_err(|error| SinkError::Unavailable(error.to_string()))?
         })
     }
+
+    fn journal(&self) -> Option<&dyn Journal> {
+        Some(self)
+    }
+}
+
+impl Journal for Spool {
+    fn append(&self, batch: Batch) -> Result<(), SinkError> {
+        self.shared.keep(batch)
+    }
 }
 
 // === impl Shared ===
@@ -215,11 +225,10 @@ impl Shared {
             let message = format!("the spool could not be written: {error}");
             SinkError::Unavailable(message)
         })?;
-        state.appended += 1;
-        let appended = state.appended;
         let (records, of_outcomes) = kept.split_at(arms.len());
         let lost: Vec<_> = arms.into_iter().zip(records).filter(|(_, kept)| !**kept).map(|(arm, _)| arm).collect();
         self.lose(&mut state, &lost);
+        let appended = state.appended;
         let told = state.losses.raise(&losses);
         told.unwrap_or_else(|error| warn!(%error, "counts of lost records could not be written"));
         let refused = of_outcomes.iter().any(|kept| !kept);
@@ -236,6 +245,7 @@ impl Shared {
 
     /// Counts entries that could not be kept.
     fn lose(&self, state: &mut State, lost: &[Option<(RolloutId, Arm)>]) {
+        state.appended += 1;
         lost.iter().for_each(|lost| self.metrics.record_lost(lost.map(|(_, arm)| arm)));
         let counted = state.losses.add(self.instance, lost.iter().copied().flatten());
         counted.unwrap_or_else(|error| warn!(%error, "counts of lost records could not be written"));
@@ -259,12 +269,17 @@ impl Shared {
         if *synced >= through {
             return Ok(());
         }
-        let state = self.state();
-        let (appended, writer) = (state.appended, state.log.writer());
+        let mut state = self.state();
+        let (appended, entries, losses) = (state.appended, state.log.unsynced(), state.losses.unsynced());
         drop(state);
-        if let Some(writer) = writer {
-            let result = writer.sync_data();
-            result.map_err(|error| SinkError::Unavailable(format!("the spool could not be synced: {error}")))?;
+        let result = entries.sync().and_then(|()| losses.as_ref().map_or(Ok(()), losses::Unsynced::sync));
+        if let Err(error) = result {
+            let mut state = self.state();
+            state.log.unsynced_again(entries);
+            if losses.is_some() {
+                state.losses.unsynced_again();
+            }
+            return Err(SinkError::Unavailable(format!("the spool could not be synced: {error}")));
         }
         *synced = appended;
         Ok(())
@@ -293,6 +308,8 @@ impl Shared {
         // What is delivered twice changes nothing.
         let forgot = state.log.acknowledge(taken).and_then(|()| state.losses.acknowledge(told));
         forgot.unwrap_or_else(|error| warn!(%error, "the spool could not note what was delivered"));
+        // Counts that are forgotten are forgotten in their copy, too.
+        state.appended += u64::from(!told.is_empty());
         let delivered = taken.payloads.len() as u64 - unread;
         (0..unread + taken.damaged).for_each(|_| self.metrics.record_lost(None));
         state.delivered += delivered;

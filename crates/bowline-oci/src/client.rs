@@ -15,17 +15,22 @@ use oci_spec::image::{Descriptor, MediaType};
 use crate::content::{self, Document, MANIFEST_BYTES_MAX};
 use crate::{Error, Layout, Result};
 
+mod address;
+mod answer;
 mod authenticate;
+mod call;
 mod challenge;
 mod parts;
 mod problem;
 mod referrers;
 mod retry;
+mod tls;
 mod transfer;
 mod transport;
 
+use call::Call;
 pub use problem::{Problem, RegistryError};
-use transport::{Call, Transport};
+use transport::Transport;
 
 /// Blobs that are moved at once.
 const BLOBS_AT_ONCE: usize = 4;
@@ -290,7 +295,7 @@ async fn put_manifest(
     name: &str,
     media_type: &MediaType,
     bytes: Bytes,
-) -> Result<transport::Answer> {
+) -> Result<answer::Answer> {
     let operation = "push the manifest";
     let call = Call::new(Method::PUT, format!("manifests/{name}"));
     let call = call.header(header::CONTENT_TYPE, media_type.as_ref()).bytes(bytes);

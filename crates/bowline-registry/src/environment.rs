@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use bowline_store::{Freeze, PointerRecord, QuarantineRecord, RolloutFilter, RolloutRecord, Store, Temporary};
+use bowline_store::{
+    EnvironmentRecord, Fence, Freeze, PointerRecord, QuarantineRecord, RolloutFilter, RolloutRecord, Store, Temporary,
+};
 use bowline_types::{Digest, PromptName, Scope};
 
 use crate::error::{Error, Result};
@@ -14,6 +16,8 @@ pub struct EnvironmentState {
     pub freeze: Option<Freeze>,
     /// Set where it is there for a time only.
     pub temporary: Option<Temporary>,
+    /// The newest release that came with a fence.
+    pub fence: Option<Fence>,
     /// What is live.
     pub pointers: BTreeMap<PromptName, PointerRecord>,
     /// The running or held rollout of each prompt, at most one.
@@ -40,16 +44,42 @@ impl EnvironmentState {
         let newest =
             store.rollout_list(RolloutFilter { project: Some(project.clone()), ..RolloutFilter::default() }).await?;
         let quarantine = store.quarantine_list(project).await?.into_iter().filter(|record| record.scope == scope);
-        let (freeze, temporary) = environment.map(|found| (found.freeze, found.temporary)).unwrap_or_default();
+        let (freeze, temporary, fence) =
+            environment.map(|found| (found.freeze, found.temporary, found.fence)).unwrap_or_default();
         Ok(Self {
             freeze,
             temporary,
+            fence,
             pointers: pointers.map(|pointer| (pointer.prompt.clone(), pointer)).collect(),
             rollouts: rollouts.into_iter().map(|rollout| (rollout.prompt.clone(), rollout)).collect(),
             quarantine: quarantine.collect(),
             next_number: newest.iter().map(|rollout| rollout.number).max().unwrap_or(0) + 1,
             scope,
         })
+    }
+
+    /// Returns the state beside the pointers, as the store keeps it.
+    #[must_use]
+    pub fn record(&self) -> EnvironmentRecord {
+        let Self { scope, freeze, temporary, fence, .. } = self.clone();
+        EnvironmentRecord { scope, freeze, temporary, fence }
+    }
+
+    /// Refuses a release that a later one of the same holder has overtaken. Another holder is not compared: which of two may feed an
+    /// environment is decided by whoever made them.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`].
+    pub fn refuse_fenced(&self, fence: &Fence) -> Result<()> {
+        match &self.fence {
+            Some(seen) if seen.holder == fence.holder && seen.revision > fence.revision => Err(Error::Fenced {
+                environment: self.scope.environment.clone(),
+                holder: fence.holder.clone(),
+                revision: fence.revision,
+                seen: seen.revision,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses where the environment is frozen.

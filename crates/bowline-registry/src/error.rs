@@ -53,6 +53,20 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// A later release of the same holder came first.
+    #[error(
+        "revision {revision} of {holder} came too late for `{environment}`, which has revision {seen}\nhint: read what is wanted again; where nothing newer is, this one needs a larger revision"
+    )]
+    Fenced {
+        /// The environment.
+        environment: EnvironmentName,
+        /// Whose releases are in order.
+        holder: String,
+        /// The revision of this release.
+        revision: u64,
+        /// The largest one so far.
+        seen: u64,
+    },
     /// The environment has no such prompt.
     #[error("`{environment}` serves no prompt `{prompt}`\nhint: `bowline env list` shows what it serves")]
     PromptUnknown {

@@ -23,6 +23,10 @@ pub struct Policy {
     pub suites: Vec<String>,
     /// How old the report may be. None: of any age.
     pub report_age_max: Option<Duration>,
+    /// The environments whose gate counts, the one that is released to first. None: any.
+    pub gates: Vec<EnvironmentName>,
+    /// Whether a report counts only where the tree was as its commit: where the environment is protected.
+    pub clean: bool,
     /// Whether a report of simulated providers counts: where the environment itself serves simulated ones.
     pub simulated: bool,
 }
@@ -60,6 +64,9 @@ pub struct Line {
     pub held: bool,
     /// What was found.
     pub why: String,
+    /// Where it does not hold: what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 // === impl Policy ===
@@ -71,12 +78,14 @@ impl Policy {
     /// bundle does not make a real environment a simulated one, and be judged as such.
     #[must_use]
     pub fn declared(here: &Project, theirs: &Project, environment: &EnvironmentName) -> Self {
-        let declared = here.environments.get(environment).map(|environment| &environment.policy);
-        let declared = declared.cloned().unwrap_or_default();
+        let found = here.environments.get(environment);
+        let declared = found.map(|environment| environment.policy.clone()).unwrap_or_default();
         Self {
             signers: declared.signers.iter().map(ToString::to_string).collect(),
             suites: declared.suites,
             report_age_max: Some(declared.report_max_age),
+            gates: std::iter::once(environment.clone()).chain(declared.report_env).collect(),
+            clean: found.is_some_and(|environment| environment.protected),
             simulated: !(here.is_real(environment) || theirs.is_real(environment)),
         }
     }

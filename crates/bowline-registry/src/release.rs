@@ -1,6 +1,7 @@
 use bowline_canary::{BaselineRate, Design, Plan};
 use bowline_store::{
-    LogAction, LogRow, PointerRecord, Provenance, RegistrationRecord, RolloutRecord, RolloutState, VersionRecord, Write,
+    EnvironmentRecord, Fence, LogAction, LogRow, PointerRecord, Provenance, RegistrationRecord, RolloutRecord,
+    RolloutState, VersionRecord, Write,
 };
 use bowline_types::{Digest, PromptName, RolloutId, SuccessContract, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct Release {
     pub retry: bool,
     /// The bundle that the versions came in.
     pub bundle: Option<Digest>,
+    /// The place of this release among those of its origin; `None` where nothing keeps them in order.
+    pub fence: Option<Fence>,
     /// The prompts.
     pub prompts: Vec<PromptRelease>,
 }
@@ -137,11 +140,12 @@ impl Release {
     /// release stays live: applications still call it.
     ///
     /// # Errors
-    /// Refuses the whole release where the environment is frozen, has another source, or is protected and the tree is dirty.
+    /// Refuses the whole release where the environment is frozen, has another source, or is protected and the tree is dirty, and where its
+    /// fence was passed by a later release. The same revision may come again: what it asked for is there, and nothing changes.
     pub fn plan(&self, state: &EnvironmentState, now: Timestamp) -> Result<(Vec<Write>, Vec<ReleaseResult>)> {
         self.refuse(state)?;
         let mut number = state.next_number;
-        let (mut writes, mut results) = (Vec::new(), Vec::new());
+        let (mut writes, mut results) = (self.fenced(state), Vec::new());
         for prompt in &self.prompts {
             writes.push(Write::VersionPut(prompt.version.clone()));
             writes.push(Write::RegistrationPut(self.registration(state, prompt, now)));
@@ -165,7 +169,17 @@ impl Release {
         if self.protected && self.provenance.dirty {
             return Err(Error::Dirty { environment });
         }
+        if let Some(fence) = &self.fence {
+            state.refuse_fenced(fence)?;
+        }
         state.refuse_frozen()
+    }
+
+    /// Returns the write that keeps the fence; none where it is there already.
+    fn fenced(&self, state: &EnvironmentState) -> Vec<Write> {
+        let fence = self.fence.as_ref().filter(|fence| state.fence.as_ref() != Some(fence));
+        let record = fence.map(|fence| EnvironmentRecord { fence: Some(fence.clone()), ..state.record() });
+        record.map(Write::EnvironmentPut).into_iter().collect()
     }
 
     fn registration(&self, state: &EnvironmentState, prompt: &PromptRelease, at: Timestamp) -> RegistrationRecord {

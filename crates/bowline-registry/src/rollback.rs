@@ -123,8 +123,7 @@ pub fn unfreeze(state: &EnvironmentState, request: &FreezeRequest, at: Timestamp
 }
 
 fn record(state: &EnvironmentState, freeze: Option<Freeze>) -> Write {
-    let (scope, temporary) = (state.scope.clone(), state.temporary.clone());
-    Write::EnvironmentPut(EnvironmentRecord { scope, freeze, temporary })
+    Write::EnvironmentPut(EnvironmentRecord { freeze, ..state.record() })
 }
 
 fn row(scope: &Scope, action: LogAction, request: &FreezeRequest, at: Timestamp) -> LogRow {

@@ -84,7 +84,7 @@ pub fn create(
     // One that was made from another temporary one outlives it, so that both take their settings from what is declared.
     let root = from.temporary.as_ref().map_or_else(|| origin.clone(), |temporary| temporary.from.clone());
     let temporary = Temporary { from: root, actor: request.actor.clone(), created_at: at, expires_at };
-    let record = EnvironmentRecord { scope: scope.clone(), freeze: None, temporary: Some(temporary) };
+    let record = EnvironmentRecord { scope: scope.clone(), freeze: None, temporary: Some(temporary), fence: None };
     let why = format!("made from {origin}, until {expires_at}");
     let made = row(&scope, LogAction::Created, &request.actor, why, at);
     let mut writes = vec![Write::EnvironmentPut(record), Write::LogAppend(made)];
@@ -120,7 +120,7 @@ pub fn remove(state: &EnvironmentState, actor: &str, why: &str, at: Timestamp) -
         let (prompt, version) = (record.prompt.clone(), record.version);
         writes.push(Write::QuarantineRemove { scope: scope.clone(), prompt, version });
     }
-    let gone = EnvironmentRecord { scope: scope.clone(), freeze: None, temporary: None };
+    let gone = EnvironmentRecord { scope: scope.clone(), freeze: None, temporary: None, fence: None };
     writes.push(Write::EnvironmentPut(gone));
     writes.push(Write::LogAppend(row(&scope, LogAction::Removed, actor, why.to_owned(), at)));
     Ok(writes)
@@ -165,7 +165,7 @@ mod tests {
         let scope = Scope { environment: name.parse().unwrap(), ..empty().scope };
         let from = "staging".parse().unwrap();
         let temporary = Temporary { from, actor: "ci".to_owned(), created_at: at(0), expires_at: at(0).after(ttl) };
-        EnvironmentRecord { scope, freeze: None, temporary: Some(temporary) }
+        EnvironmentRecord { scope, freeze: None, temporary: Some(temporary), fence: None }
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(crate) fn empty() -> EnvironmentState {
         scope: scope(),
         freeze: None,
         temporary: None,
+        fence: None,
         pointers: BTreeMap::new(),
         rollouts: BTreeMap::new(),
         quarantine: Vec::new(),
@@ -148,7 +149,8 @@ fn tell(write: &Write) -> String {
         Write::QuarantinePut(record) => format!("quarantine {}: {}", letter(record.version), record.why),
         Write::QuarantineRemove { version, .. } => format!("quarantine lifted {}", letter(*version)),
         Write::EnvironmentPut(record) => {
-            format!("environment {}", record.freeze.as_ref().map_or("open", |_| "frozen"))
+            let fence = record.fence.as_ref().map(|fence| format!(" fence {} {}", fence.holder, fence.revision));
+            format!("environment {}{}", record.freeze.as_ref().map_or("open", |_| "frozen"), fence.unwrap_or_default())
         }
         Write::PointerRemove { expected, .. } => format!("pointer removed {}", letter(*expected)),
         Write::ObservationAppend(observation) => format!("observation {}", observation.sequence),

@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -14,6 +15,7 @@ use bowline_telemetry::{METRICS_CONTENT_TYPE, Metrics};
 use bowline_types::{EnvironmentName, InferenceId, KeyId, ProjectName, PromptName};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) mod extract;
 mod scrape;
@@ -21,15 +23,15 @@ mod scrape;
 pub(crate) use extract::Path;
 use extract::{Body, Query};
 
-use crate::auth::{AdminToken, HostRule, check_host, check_token};
+use crate::auth::{AdminTokens, HostRule, check_host, check_token};
 use crate::backup::Backup;
 use crate::console;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::wire::{
-    ActionRequest, BackupRequest, EnvironmentRequest, EnvironmentView, ErrorBody, ErrorDetail, InferenceView, KeyList,
-    KeyRequest, KeyResponse, KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest, ReleaseResponse,
-    ReplayView, RollbackRequest, RollbackResponse, RolloutView,
+    ActionRequest, BackupRequest, ChangesView, EnvironmentRequest, EnvironmentView, ErrorBody, ErrorDetail,
+    InferenceView, KeyList, KeyRequest, KeyResponse, KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest,
+    ReleaseResponse, ReplayView, RollbackRequest, RollbackResponse, RolloutView,
 };
 
 /// Rows of a list, unless the query says otherwise.
@@ -41,12 +43,14 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What the API and the console are served with.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The admin token.
-    pub token: AdminToken,
+    /// The admin tokens.
+    pub tokens: AdminTokens,
     /// The hosts that are ours.
     pub host: HostRule,
     /// How the store is copied; `None` where it cannot be.
     pub backup: Option<Backup>,
+    /// Ends the waits of those who ask for changes, so that they do not hold up the end of the process.
+    pub shutdown: CancellationToken,
 }
 
 /// What handlers share.
@@ -54,9 +58,17 @@ pub struct ServerOptions {
 pub(crate) struct Server {
     pub(crate) control: Control,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) token: AdminToken,
+    pub(crate) tokens: AdminTokens,
     pub(crate) host: Arc<HostRule>,
     pub(crate) backup: Option<Backup>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// What those who watch are answered from.
+#[derive(Clone)]
+struct Probe {
+    control: Control,
+    metrics: Arc<Metrics>,
 }
 
 /// Returns the routes of the control API, the console, `/metrics`, `/healthz` and `/readyz`.
@@ -64,10 +76,38 @@ pub(crate) struct Server {
 /// The API needs the admin token. The console is read-only, shows names, digests and rates but no content of prompts or answers,
 /// and is bound to loopback by default, so it needs none.
 pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -> Router {
-    let ServerOptions { token, host, backup } = options;
-    let server = Server { control, metrics, token, host: Arc::new(host), backup };
+    let server = Server::new(control, metrics, options);
+    let routes = Router::new()
+        .nest("/api/v1", api(&server))
+        .route("/metrics", get(metrics_text))
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+        .merge(console::routes());
+    finished(routes, server)
+}
+
+/// Returns the routes of the control API and `/healthz`, for a listener that other machines reach: nothing else there is answered without the
+/// admin token.
+pub fn api_router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -> Router {
+    let server = Server::new(control, metrics, options);
+    finished(Router::new().nest("/api/v1", api(&server)).route("/healthz", get(healthy)), server)
+}
+
+/// Returns `/metrics`, `/healthz` and `/readyz` of a control role, for those who watch it: the kubelet calls by the address of a pod, and sends no
+/// token.
+pub fn probe_router(control: Control, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics_text))
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+        .fallback(unknown_route)
+        .with_state(Probe { control, metrics })
+}
+
+fn api(server: &Server) -> Router<Server> {
     let project = Router::new()
         .route("/", put(project_put))
+        .route("/changes", get(change_wait))
         .route("/releases", post(release))
         .route("/plan", post(plan_preview))
         .route("/environments", get(environment_list).post(environment_create))
@@ -88,22 +128,35 @@ pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -
         .route("/inferences", get(inference_list))
         .route("/inferences/{id}", get(inference_view))
         .route("/backup", post(store_copy));
-    let api = Router::new()
+    Router::new()
         .route("/projects", get(project_list))
         .nest("/projects/{project}", project)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(server.clone(), check_token));
-    Router::new()
-        .nest("/api/v1", api)
-        .route("/metrics", get(metrics_text))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .merge(console::routes())
+        .layer(middleware::from_fn_with_state(server.clone(), check_token))
+}
+
+fn finished(routes: Router<Server>, server: Server) -> Router {
+    routes
         .fallback(unknown_route)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(server.clone(), check_host))
         .with_state(server)
+}
+
+// === impl Server ===
+
+impl Server {
+    fn new(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -> Self {
+        let ServerOptions { tokens, host, backup, shutdown } = options;
+        Self { control, metrics, tokens, host: Arc::new(host), backup, shutdown }
+    }
+}
+
+impl FromRef<Server> for Probe {
+    fn from_ref(server: &Server) -> Self {
+        Self { control: server.control.clone(), metrics: Arc::clone(&server.metrics) }
+    }
 }
 
 impl IntoResponse for Error {
@@ -126,15 +179,19 @@ async fn wrong_method(request: Request) -> Error {
     Error::MethodNotAllowed(request.method().to_string())
 }
 
-async fn metrics_text(State(server): State<Server>) -> Result<Response> {
-    let rollouts = scrape::rollouts(&server.control).await?;
-    server.metrics.rollouts_set(rollouts);
-    Ok(([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], server.metrics.encode()).into_response())
+async fn metrics_text(State(probe): State<Probe>) -> Result<Response> {
+    let rollouts = scrape::rollouts(&probe.control).await?;
+    probe.metrics.rollouts_set(rollouts);
+    Ok(([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], probe.metrics.encode()).into_response())
+}
+
+async fn healthy() -> &'static str {
+    "ok\n"
 }
 
 /// Ready once the store answers.
-async fn ready(State(server): State<Server>) -> Result<&'static str> {
-    server.control.project_list().await.map(|_| "ready\n")
+async fn ready(State(probe): State<Probe>) -> Result<&'static str> {
+    probe.control.project_list().await.map(|_| "ready\n")
 }
 
 async fn project_list(State(server): State<Server>) -> Result<Json<ProjectList>> {
@@ -148,6 +205,26 @@ async fn project_put(
 ) -> Result<Json<ProjectList>> {
     server.control.project_put(&project, config).await?;
     Ok(Json(ProjectList { projects: vec![project] }))
+}
+
+#[derive(Deserialize)]
+struct ChangesQuery {
+    after: Option<u64>,
+    #[serde(default)]
+    wait: u64,
+}
+
+async fn change_wait(
+    State(server): State<Server>,
+    Path(project): Path<ProjectName>,
+    Query(query): Query<ChangesQuery>,
+) -> Result<Json<ChangesView>> {
+    let ChangesQuery { after, wait } = query;
+    tokio::select! {
+        at = server.control.changes(&project, after, Duration::from_secs(wait)) => Ok(Json(ChangesView { at: at? })),
+        // The answer to one whose wait is cut short is that nothing has changed.
+        () = server.shutdown.cancelled() => Ok(Json(ChangesView { at: after.unwrap_or_default() })),
+    }
 }
 
 async fn release(

@@ -1,5 +1,8 @@
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
@@ -8,20 +11,37 @@ use bowline_types::{ApiKey, Digest, Secret};
 
 use crate::api::Server;
 use crate::error::Error;
+use crate::link::TokenSource;
 
 /// The token of the control API. The local command line reads it from a file of mode 0600.
 #[derive(Clone, Debug)]
 pub struct AdminToken(Secret);
 
+/// The tokens that open the control API.
+#[derive(Clone, Debug)]
+pub struct AdminTokens(Accepted);
+
 /// The tokens of gateways at the internal API. They open nothing else.
 #[derive(Clone, Debug)]
-pub struct GatewayTokens(Vec<Secret>);
+pub struct GatewayTokens(Accepted);
+
+/// What a listener accepts, and what can be replaced while it serves. Clones are the same list.
+#[derive(Clone)]
+struct Accepted(Arc<ArcSwap<Vec<Secret>>>);
+
+/// A text of tokens that holds none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no token in it\nhint: a token on each line, such as `bowline serve` makes at its first start")]
+pub struct NoTokenError;
 
 /// Which `Host` headers are ours. A browser page of another site that has its name resolve to this machine is refused.
 #[derive(Clone, Debug)]
-pub struct HostRule {
-    names: Vec<String>,
-    port: u16,
+pub struct HostRule(Hosts);
+
+#[derive(Clone, Debug)]
+enum Hosts {
+    Any,
+    Named { names: Vec<String>, port: u16 },
 }
 
 // === impl AdminToken ===
@@ -48,9 +68,82 @@ impl AdminToken {
         self.0.expose()
     }
 
-    fn matches(&self, headers: &HeaderMap) -> bool {
-        matches(headers, &self.0)
+    /// Returns what always gives this token.
+    #[must_use]
+    pub fn source(self) -> TokenSource {
+        Arc::new(move || Some(self.0.clone()))
     }
+}
+
+impl From<AdminToken> for AdminTokens {
+    fn from(token: AdminToken) -> Self {
+        Self(Accepted(Arc::new(ArcSwap::from_pointee(vec![token.0]))))
+    }
+}
+
+// === impl AdminTokens ===
+
+impl AdminTokens {
+    /// Reads the content of a file: a token on each line, so that a new one can be handed out before the old one is taken back.
+    ///
+    /// # Errors
+    /// It holds none.
+    pub fn new(text: &str) -> Result<Self, NoTokenError> {
+        Accepted::new(text).map(Self)
+    }
+
+    /// Takes the tokens of another text in place of those there were; returns whether they differ.
+    ///
+    /// # Errors
+    /// It holds none; those there were stay.
+    pub fn replace(&self, text: &str) -> Result<bool, NoTokenError> {
+        self.0.replace(text)
+    }
+
+    /// Returns the first one, for a client in this process.
+    #[must_use]
+    pub fn first(&self) -> AdminToken {
+        // There is always one.
+        let first = self.0.0.load().first().cloned();
+        AdminToken(first.unwrap_or_else(|| Secret::new(String::new())))
+    }
+
+    fn match_any(&self, headers: &HeaderMap) -> bool {
+        self.0.match_any(headers)
+    }
+}
+
+// === impl Accepted ===
+
+impl Accepted {
+    fn new(text: &str) -> Result<Self, NoTokenError> {
+        tokens(text).map(|tokens| Self(Arc::new(ArcSwap::from_pointee(tokens))))
+    }
+
+    fn replace(&self, text: &str) -> Result<bool, NoTokenError> {
+        let tokens = tokens(text)?;
+        let differ = *self.0.load_full() != tokens;
+        if differ {
+            self.0.store(Arc::new(tokens));
+        }
+        Ok(differ)
+    }
+
+    fn match_any(&self, headers: &HeaderMap) -> bool {
+        self.0.load().iter().any(|token| matches(headers, token))
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tokens", self.0.load().len())
+    }
+}
+
+fn tokens(text: &str) -> Result<Vec<Secret>, NoTokenError> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let tokens: Vec<_> = lines.map(|line| Secret::new(line.to_owned())).collect();
+    if tokens.is_empty() { Err(NoTokenError) } else { Ok(tokens) }
 }
 
 /// Compares digests, whose first difference says nothing about the token.
@@ -72,16 +165,25 @@ impl GatewayTokens {
         Ok(Secret::new(key.expose().replacen("bwl_", "bwg_", 1)))
     }
 
-    /// Reads the content of the file: a token on each line, so that a new one can be handed out before the old one is taken back.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        Self(lines.map(|line| Secret::new(line.to_owned())).collect())
+    /// Reads the content of a file: a token on each line, so that a new one can be handed out before the old one is taken back.
+    ///
+    /// # Errors
+    /// It holds none.
+    pub fn new(text: &str) -> Result<Self, NoTokenError> {
+        Accepted::new(text).map(Self)
+    }
+
+    /// Takes the tokens of another text in place of those there were; returns whether they differ.
+    ///
+    /// # Errors
+    /// It holds none; those there were stay.
+    pub fn replace(&self, text: &str) -> Result<bool, NoTokenError> {
+        self.0.replace(text)
     }
 
     /// Returns whether a request carries one of them.
     pub(crate) fn match_any(&self, headers: &HeaderMap) -> bool {
-        self.0.iter().any(|token| matches(headers, token))
+        self.0.match_any(headers)
     }
 }
 
@@ -96,15 +198,23 @@ impl HostRule {
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
         let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned(), bound];
-        Self { names: own.into_iter().chain(names).collect(), port: address.port() }
+        Self(Hosts::Named { names: own.into_iter().chain(names).collect(), port: address.port() })
+    }
+
+    /// Returns the rule of a server with TLS, which takes every name: a client that was called to another one's has seen by the certificate
+    /// that this server is not it, and has left.
+    #[must_use]
+    pub const fn any() -> Self {
+        Self(Hosts::Any)
     }
 
     fn allows(&self, host: &str) -> bool {
+        let Hosts::Named { names, port: own_port } = &self.0 else { return true };
         let (name, port) = match host.rsplit_once(':') {
             Some((name, port)) if !host.ends_with(']') => (name, port.parse().ok()),
             _ => (host, Some(80)),
         };
-        port == Some(self.port) && self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        port == Some(*own_port) && names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -119,7 +229,7 @@ pub(crate) async fn check_host(State(server): State<Server>, request: Request, n
 
 /// Refuses requests without the admin token.
 pub(crate) async fn check_token(State(server): State<Server>, request: Request, next: Next) -> Response {
-    if server.token.matches(request.headers()) {
+    if server.tokens.match_any(request.headers()) {
         return next.run(request).await;
     }
     Error::Unauthenticated.into_response()
@@ -138,6 +248,7 @@ mod tests {
         for host in ["", "evil.example:7081", "127.0.0.1", "127.0.0.1:80", "127.0.0.1:7081.evil.example", "[::1]"] {
             assert!(!rule.allows(host), "{host}");
         }
+        assert!(HostRule::any().allows("bowline-control.bowline-system.svc"));
     }
 
     #[test]
@@ -145,5 +256,25 @@ mod tests {
         let token = AdminToken::generate().unwrap();
         assert!(token.expose().starts_with("bwa_"));
         assert!(!format!("{token:?}").contains(token.expose()));
+        let tokens = AdminTokens::from(token.clone());
+        assert_eq!(format!("{tokens:?}"), "AdminTokens(1 tokens)");
+        assert_eq!(tokens.first().expose(), token.expose());
+    }
+
+    #[test]
+    fn tokens_are_replaced_while_they_are_used() {
+        let opens = |tokens: &GatewayTokens, token: &str| {
+            let value = format!("Bearer {token}").parse().unwrap();
+            tokens.match_any(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+        };
+        let tokens = GatewayTokens::new("bwg_1\n\n  bwg_2 \r\n").unwrap();
+        let served = tokens.clone();
+        assert!(opens(&served, "bwg_1") && opens(&served, "bwg_2") && !opens(&served, "bwg_3") && !opens(&served, ""));
+        assert_eq!(tokens.replace("bwg_1\nbwg_2\n"), Ok(false));
+        assert_eq!(tokens.replace("bwg_3"), Ok(true));
+        assert!(opens(&served, "bwg_3") && !opens(&served, "bwg_1"));
+        assert_eq!(tokens.replace(" \n"), Err(NoTokenError));
+        assert!(opens(&served, "bwg_3"));
+        assert_eq!(GatewayTokens::new("").unwrap_err(), NoTokenError);
     }
 }

@@ -1,34 +1,59 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use bowline_types::ProjectName;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower::ServiceExt;
 
 use crate::auth::AdminToken;
+use crate::link::TokenSource;
+use crate::pool::Pool;
+use crate::tls::{ClientTls, TlsError};
 use crate::wire::ErrorBody;
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// A client of the control API of one project, over the network or in-process.
+/// How long a call may take, the longest wait for changes and the previews of a release included: a connection that died is noticed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How to reach the control API of another process.
+pub struct ClientOptions {
+    /// Where: `http://HOST:PORT` or `https://HOST:PORT`; `HOST:PORT` is the former.
+    pub address: String,
+    /// The admin token.
+    pub token: TokenSource,
+    /// Certificates, for `https://`; `None` trusts the public authorities.
+    pub tls: Option<ClientTls>,
+}
+
+/// A client of the control API of one project, over the network or in-process. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,
     project: ProjectName,
-    token: AdminToken,
+    token: TokenSource,
 }
 
 #[derive(Clone)]
 enum Transport {
-    Network { address: String, pool: Pool<HttpConnector, Full<Bytes>> },
+    Network(Arc<Remote>),
     InProcess { router: Router, host: String },
+}
+
+/// A control role elsewhere.
+struct Remote {
+    /// Scheme and authority.
+    base: String,
+    /// The authority.
+    host: String,
+    pool: Pool,
 }
 
 /// Why a call of the control API failed.
@@ -44,6 +69,19 @@ pub enum ClientError {
         /// The message.
         message: String,
     },
+    /// The address is none.
+    #[error(
+        "`{address}` is no address of a control API\nhint: `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`, without a path"
+    )]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// The token is not there, or cannot stand in a header.
+    #[error(
+        "there is no admin token\nhint: `file:PATH` or `env:NAME`, with the content of the `admin.token` of the control role"
+    )]
+    Token,
     /// The control role could not be reached.
     #[error(
         "could not reach the control API at {address}\nhint: `bowline up` starts it; BOWLINE_CONTROL names another address"
@@ -71,17 +109,51 @@ pub enum ClientError {
 // === impl Client ===
 
 impl Client {
-    /// Returns a client of the server at `address`, such as `127.0.0.1:7081`.
+    /// Returns a client of the server at `address`, such as `127.0.0.1:7081`, over plain HTTP.
     #[must_use]
     pub fn network(address: String, project: ProjectName, token: AdminToken) -> Self {
-        let pool = Pool::builder(TokioExecutor::new()).build_http();
-        Self { transport: Transport::Network { address, pool }, project, token }
+        let remote = Remote { base: format!("http://{address}"), host: address, pool: Pool::new(None) };
+        Self { transport: Transport::Network(Arc::new(remote)), project, token: token.source() }
+    }
+
+    /// Returns a client of a server elsewhere; nothing is sent yet.
+    ///
+    /// # Errors
+    /// The address is not one.
+    pub fn remote(options: ClientOptions, project: ProjectName) -> Result<Self, ClientError> {
+        let ClientOptions { address, token, tls } = options;
+        let base = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+        let uri: Option<Uri> = base.parse().ok();
+        let is_bare = |uri: &Uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.path() == "/" && uri.query().is_none()
+        };
+        let host = uri.filter(is_bare).and_then(|uri| uri.authority().map(ToString::to_string));
+        let host = host.filter(|host| !host.contains('@')).ok_or(ClientError::Address { address })?;
+        let remote = Remote { base: base.trim_end_matches('/').to_owned(), host, pool: Pool::new(tls) };
+        Ok(Self { transport: Transport::Network(Arc::new(remote)), project, token })
     }
 
     /// Returns a client of a router in this process, made for `host`.
     #[must_use]
     pub fn in_process(router: Router, host: String, project: ProjectName, token: AdminToken) -> Self {
-        Self { transport: Transport::InProcess { router, host }, project, token }
+        Self { transport: Transport::InProcess { router, host }, project, token: token.source() }
+    }
+
+    /// Returns a client of another project, with the same connections.
+    #[must_use]
+    pub fn of(&self, project: ProjectName) -> Self {
+        Self { project, ..self.clone() }
+    }
+
+    /// Reads the certificates again; where they have changed, new connections are made with them. Blocks.
+    ///
+    /// # Errors
+    /// A file cannot be read, or does not hold what it should; what was there stays in use.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        match &self.transport {
+            Transport::Network(remote) => remote.pool.reload(),
+            Transport::InProcess { .. } => Ok(false),
+        }
     }
 
     /// Returns the project.
@@ -143,18 +215,13 @@ impl Client {
     async fn send(&self, method: &Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
         let path = format!("/api/v1/projects/{}{path}", self.project);
         match &self.transport {
-            Transport::Network { address, pool } => {
-                let unreachable = |source| ClientError::Unreachable { address: address.clone(), source };
-                let request = self.request(method, &format!("http://{address}{path}"), address, body);
-                let request = request.map_err(|source| answer(method, &path, source))?;
-                let response = pool.request(request).await.map_err(|error| unreachable(error.into()))?;
-                let status = response.status();
-                let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-                Ok((status, body.map_err(unreachable)?.to_bytes()))
+            Transport::Network(remote) => {
+                let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(remote, method, &path, body)).await;
+                let slow = || format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
+                answered.unwrap_or_else(|_| Err(remote.unreachable(slow())))
             }
             Transport::InProcess { router, host } => {
-                let request =
-                    self.request(method, &path, host, body).map_err(|source| answer(method, &path, source))?;
+                let request = self.request(method, &path, host, body)?;
                 let Ok(response) = router.clone().oneshot(request.map(Body::new)).await;
                 let status = response.status();
                 let body = response.into_body().collect().await;
@@ -163,20 +230,46 @@ impl Client {
         }
     }
 
+    async fn exchange(
+        &self,
+        remote: &Remote,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let request = self.request(method, &format!("{}{path}", remote.base), &remote.host, body)?;
+        let response = remote.pool.load().request(request).await.map_err(|error| remote.unreachable(error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        Ok((status, body.map_err(|error| remote.unreachable(error))?.to_bytes()))
+    }
+
     fn request(
         &self,
         method: &Method,
         uri: &str,
         host: &str,
         body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, http::Error> {
-        Request::builder()
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
+        let token = (self.token)().ok_or(ClientError::Token)?;
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| ClientError::Token)?;
+        bearer.set_sensitive(true);
+        let request = Request::builder()
             .method(method)
             .uri(uri)
             .header(header::HOST, host)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
+            .header(header::AUTHORIZATION, bearer)
+            .header(header::CONTENT_TYPE, "application/json");
+        request.body(Full::new(body)).map_err(|source| answer(method, uri, source))
+    }
+}
+
+// === impl Remote ===
+
+impl Remote {
+    fn unreachable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
+        ClientError::Unreachable { address: self.host.clone(), source: source.into() }
     }
 }
 

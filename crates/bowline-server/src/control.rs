@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Running;
+use crate::control::changes::Changes;
 use crate::driver::Driver;
 use crate::error::{Error, Result};
 
 mod access;
+mod changes;
 mod environment;
 mod release;
 mod rollout;
@@ -43,6 +45,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     options: ControlOptions,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    changes: Changes,
     /// Held from reading the state until its change is committed and published, so that changes neither conflict nor overtake
     /// each other on their way to the gateways.
     turn: Mutex<Turn>,
@@ -81,8 +84,8 @@ impl Control {
     /// Fails where the store cannot be read.
     pub async fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>, options: ControlOptions) -> Result<Self> {
         let (snapshot, _) = watch::channel(Arc::new(Snapshot::empty(clock.now())));
-        let turn = Mutex::default();
-        let control = Self { shared: Arc::new(Shared { store, clock, options, snapshot, turn }) };
+        let (turn, changes) = (Mutex::default(), Changes::new(clock.now()));
+        let control = Self { shared: Arc::new(Shared { store, clock, options, snapshot, changes, turn }) };
         if let Err(error) = control.drive_all().await {
             warn!(error = %error.message(), "a rollout could not be judged at the start");
         }
@@ -176,7 +179,9 @@ impl Control {
             if changed {
                 self.commit(&mut turn, writes).await?;
             } else if !writes.is_empty() {
+                let projects = changes::projects(&writes);
                 store.commit(writes).await?;
+                self.shared.changes.tell(projects);
             }
             turn.driver.settle(id, step, now);
             if changed {
@@ -194,11 +199,15 @@ impl Control {
     async fn commit(&self, turn: &mut Turn, writes: Vec<Write>) -> Result<()> {
         // Before the commit, since one that fails may have happened all the same.
         turn.stale = true;
-        self.shared.store.commit(writes).await?;
-        if let Err(error) = self.publish(turn).await {
+        let projects = changes::projects(&writes);
+        let committed = self.shared.store.commit(writes).await;
+        if committed.is_ok()
+            && let Err(error) = self.publish(turn).await
+        {
             warn!(error = %error.message(), "a change is not published yet");
         }
-        Ok(())
+        self.shared.changes.tell(projects);
+        Ok(committed?)
     }
 
     /// Compiles the state of the store into a snapshot and hands it to the gateways, with renewed leases.
@@ -234,11 +243,7 @@ impl Control {
 
     async fn running(&self, project: &ProjectName) -> Result<Running> {
         let record = self.shared.store.project_fetch(project.clone()).await?;
-        let record = record.ok_or_else(|| Error::NotFound {
-            noun: "project",
-            name: project.to_string(),
-            hint: "`bowline up DIR` or `bowline release` makes it known",
-        })?;
+        let record = record.ok_or_else(|| Error::project_unknown(project))?;
         let temporary = self.shared.store.environment_list(project.clone()).await?;
         Ok(Running::decode(record.config)?.with(&temporary))
     }

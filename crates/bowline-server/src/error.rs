@@ -1,4 +1,4 @@
-use bowline_types::{ErrorKind, chain};
+use bowline_types::{ErrorKind, ProjectName, chain};
 
 /// The result of an operation of the control role.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -42,9 +42,12 @@ pub enum Error {
         /// What to do next.
         hint: &'static str,
     },
+    /// Too many callers wait for changes.
+    #[error("{0} callers wait for changes, which is the most\nhint: ask again later, or without `wait`")]
+    TooManyWait(usize),
     /// The admin token is missing or wrong.
     #[error(
-        "the control API needs the admin token\nhint: send `Authorization: Bearer …` with the content of `.bowline/admin.token`"
+        "the control API needs the admin token\nhint: send `Authorization: Bearer …` with the content of `.bowline/admin.token`, or of the file of `--admin-token`"
     )]
     Unauthenticated,
     /// The gateway did not prove that it is ours.
@@ -98,6 +101,12 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
+    /// Returns that there is no such project.
+    pub(crate) fn project_unknown(project: &ProjectName) -> Self {
+        let hint = "`bowline up DIR` or `bowline release` makes it known";
+        Self::NotFound { noun: "project", name: project.to_string(), hint }
+    }
+
     /// Returns the kind, from which status and code follow.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -111,6 +120,7 @@ impl Error {
                 | Registry::Dirty { .. }
                 | Registry::NoCommit { .. }
                 | Registry::Frozen { .. }
+                | Registry::Fenced { .. }
                 | Registry::NothingBefore { .. }
                 | Registry::EnvironmentExists { .. }
                 | Registry::EnvironmentsTooMany { .. }
@@ -130,7 +140,7 @@ impl Error {
             Self::Backup(_) | Self::GatewayTooOld { .. } | Self::RecordsTooNew { .. } => ErrorKind::Conflict,
             Self::Unauthenticated | Self::GatewayUnauthenticated => ErrorKind::Unauthenticated,
             Self::HostRefused(_) => ErrorKind::Forbidden,
-            Self::DeliverySlow(_) => ErrorKind::Unavailable,
+            Self::DeliverySlow(_) | Self::TooManyWait(_) => ErrorKind::Unavailable,
             Self::Randomness(_) | Self::Preview(_) | Self::Publication(_) | Self::Log(..) => ErrorKind::Internal,
         }
     }

@@ -14,13 +14,14 @@ mod driver;
 mod error;
 mod internal;
 mod link;
+mod pool;
 mod tls;
 pub mod wire;
 
-pub use api::{ServerOptions, router};
-pub use auth::{AdminToken, GatewayTokens, HostRule};
+pub use api::{ServerOptions, api_router, probe_router, router};
+pub use auth::{AdminToken, AdminTokens, GatewayTokens, HostRule, NoTokenError};
 pub use backup::{Backup, BackupError};
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, ClientOptions};
 pub use control::{Control, ControlOptions};
 pub use error::{Error, Result};
 pub use internal::{GatewayAuth, InternalOptions, internal_router};

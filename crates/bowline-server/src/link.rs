@@ -4,19 +4,15 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bowline_registry::Snapshot;
 use bowline_types::{Digest, Secret, TokenSecret};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
+use crate::pool::Pool;
 use crate::tls::{ClientTls, TlsError};
 use crate::wire::{ErrorBody, News, NewsQuery, RecordsRequest, SecretView, SnapshotQuery};
 
@@ -24,14 +20,10 @@ use crate::wire::{ErrorBody, News, NewsQuery, RecordsRequest, SecretView, Snapsh
 const SNAPSHOT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The largest answer of any other kind, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take, on top of the wait that was asked for: a connection that died is noticed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole snapshot, or the commit of a batch, may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long connections stay open without a call in flight.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the token of the gateway, read anew for every call, so that another one takes effect. Blocks at most on a small file.
 pub type TokenSource = Arc<dyn Fn() -> Option<Secret> + Send + Sync>;
@@ -51,8 +43,7 @@ pub struct LinkOptions {
 pub struct Link {
     address: Arc<str>,
     token: Option<TokenSource>,
-    tls: Option<ClientTls>,
-    pool: Arc<ArcSwap<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
+    pool: Pool,
 }
 
 /// Why a call of the internal API failed.
@@ -151,8 +142,7 @@ impl Link {
         if !uri.as_ref().is_some_and(is_bare) {
             return Err(LinkError::Address { address });
         }
-        let pool = Arc::new(ArcSwap::from_pointee(pool(tls.as_ref())));
-        Ok(Self { address: address.trim_end_matches('/').into(), token, tls, pool })
+        Ok(Self { address: address.trim_end_matches('/').into(), token, pool: Pool::new(tls) })
     }
 
     /// Returns where the control role is.
@@ -166,12 +156,7 @@ impl Link {
     /// # Errors
     /// A file cannot be read, or does not hold what it should; what was there stays in use.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let Some(tls) = &self.tls else { return Ok(false) };
-        let changed = tls.reload()?;
-        if changed {
-            self.pool.store(Arc::new(pool(Some(tls))));
-        }
-        Ok(changed)
+        self.pool.reload()
     }
 
     /// Asks for news, which may take as long as `wait`.
@@ -265,8 +250,7 @@ impl Link {
         } else {
             ANSWER_BYTES_MAX
         };
-        let pool = self.pool.load_full();
-        let response = pool.request(request).await.map_err(|error| unreachable(error.into()))?;
+        let response = self.pool.load().request(request).await.map_err(|error| unreachable(error.into()))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, most).collect().await.map_err(unreachable)?.to_bytes();
         if head.status.is_success() || head.status == StatusCode::NOT_MODIFIED {
@@ -278,20 +262,6 @@ impl Link {
             Err(_) => LinkError::Stranger { address: self.address.to_string(), status },
         })
     }
-}
-
-fn pool(tls: Option<&ClientTls>) -> Pool<HttpsConnector<HttpConnector>, Full<Bytes>> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    let builder = HttpsConnectorBuilder::new();
-    let builder = match tls {
-        Some(tls) => builder.with_tls_config(tls.config()).https_or_http(),
-        None => builder.with_webpki_roots().https_or_http(),
-    };
-    let connector = builder.enable_http1().wrap_connector(connector);
-    Pool::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector)
 }
 
 fn read_snapshot(path: &str, headers: &HeaderMap, body: &[u8]) -> Result<(Digest, Snapshot), LinkError> {

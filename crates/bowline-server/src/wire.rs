@@ -6,8 +6,8 @@ use std::time::Duration;
 use bowline_canary::{Arms, Decision, Evidence, Plan, Point};
 use bowline_registry::{ReleaseResult, Source};
 use bowline_store::{
-    EnvironmentRecord, InferenceRecord, KeyRecord, LogRow, OutcomeRecord, PointerRecord, Provenance, QuarantineRecord,
-    RolloutRecord, SummaryRow,
+    EnvironmentRecord, Fence, InferenceRecord, KeyRecord, LogRow, OutcomeRecord, PointerRecord, Provenance,
+    QuarantineRecord, RolloutRecord, SummaryRow,
 };
 use bowline_types::{Digest, EnvironmentName, KeyId, ProjectName, PromptName, SuccessContract, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct ReleaseRequest {
     /// The bundle that the versions came in; its signatures were verified and its policy held by whoever asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Digest>,
+    /// The place of this release among those of its origin: one that comes after a later one of the same holder is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
     /// The parsed project file; becomes the running configuration of the project.
     pub config: Value,
     /// Whether quarantined versions are tried again.
@@ -267,6 +270,13 @@ pub struct PlanRequest {
     /// The traffic to assume, in units per hour; none is what was measured.
     #[serde(default)]
     pub units_per_hour: Option<f64>,
+}
+
+/// `GET …/changes`: that something of a project has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesView {
+    /// Another number after each change, and after a restart of the control role; to be compared for being equal and for nothing else.
+    pub at: u64,
 }
 
 /// `POST …/backup`.

@@ -23,8 +23,8 @@ pub use error::{Error, Result};
 pub use inference::{Content, InferenceFilter, InferenceRecord};
 pub use outcome::{OutcomeRecord, OutcomeTarget, OutcomeValue};
 pub use record::{
-    EnvironmentRecord, Freeze, KeyRecord, LogAction, LogFilter, LogRow, PointerRecord, ProjectRecord, Provenance,
-    QuarantineRecord, RegistrationRecord, Temporary, VersionRecord,
+    EnvironmentRecord, Fence, Freeze, KeyRecord, LogAction, LogFilter, LogRow, PointerRecord, ProjectRecord,
+    Provenance, QuarantineRecord, RegistrationRecord, Temporary, VersionRecord,
 };
 pub use rollout::{LossRecord, Maturing, ObservationRecord, RolloutFilter, RolloutRecord, RolloutState};
 pub use store::{BoxFuture, Store};

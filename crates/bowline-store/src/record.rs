@@ -62,6 +62,20 @@ pub struct EnvironmentRecord {
     /// Set while the environment is there for a time only, such as that of a pull request; the project file does not declare it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temporary: Option<Temporary>,
+    /// The newest release that came with a fence; `None` where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+}
+
+/// What keeps a release that was delayed from overtaking a later one of the same origin, such as one of an operator that lost its lease while
+/// it asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fence {
+    /// Whose releases are in order, such as the UID of an object on Kubernetes.
+    pub holder: String,
+    /// The place in that order; larger is later.
+    pub revision: u64,
 }
 
 /// An environment that is there for a time only.
@@ -229,7 +243,7 @@ mod tests {
     fn environments_of_before_are_read_and_written_as_before() {
         let before = json!({ "scope": { "project": "shop", "environment": "prod" }, "freeze": null });
         let read: EnvironmentRecord = serde_json::from_value(before.clone()).unwrap();
-        assert_eq!(read.temporary, None);
+        assert_eq!((&read.temporary, &read.fence), (&None, &None));
         assert_eq!(serde_json::to_value(&read).unwrap(), before);
     }
 }

@@ -37,6 +37,7 @@ pub struct Metrics {
     in_flight: Gauge,
     queue: Gauge,
     lost: Family<OneLabel, Counter>,
+    ahead: Counter,
     unknown: Family<OneLabel, Counter>,
     exports: Family<[(&'static str, &'static str); 2], Counter>,
     spool_delivered: Counter,
@@ -97,6 +98,9 @@ impl Metrics {
         registry.register("bowline_record_queue_depth", "Inference records waiting to be stored", queue.clone());
         let lost = Family::default();
         registry.register("bowline_records_lost", "Inference records that could not be kept, by arm", lost.clone());
+        let ahead = Counter::default();
+        let help = "Answers that ended before their record was in the spool";
+        registry.register("bowline_answers_ahead_of_record", help, ahead.clone());
         let unknown = Family::default();
         registry.register("bowline_checks_unknown", "Checks without a result, by reason", unknown.clone());
         let exports = Family::default();
@@ -120,6 +124,7 @@ impl Metrics {
             in_flight,
             queue,
             lost,
+            ahead,
             unknown,
             exports,
             spool_delivered,
@@ -168,6 +173,11 @@ impl Metrics {
     /// Counts a record that could not be kept, by the arm it belonged to.
     pub fn record_lost(&self, arm: Option<Arm>) {
         self.lost.get_or_create(&[("arm", arm.map_or("", Arm::as_str))]).inc();
+    }
+
+    /// Counts an answer that ended before its record was in the spool.
+    pub fn answer_ahead(&self) {
+        self.ahead.inc();
     }
 
     /// Counts a check without a result; see [`crate::Contract::evaluate_with`].

@@ -42,6 +42,7 @@ Data goes to standard output, everything else to standard error.
 
 Environment:
   BOWLINE_CONTROL      the address of the control API, as `--control`
+  BOWLINE_CONTROL_CA   the file of the authority of a control API with `https://`, else the public ones
   BOWLINE_ADMIN_TOKEN  the admin token for that address; else the one in `.bowline/admin.token`
   BOWLINE_ACTOR        who you are in logs; else GIT_AUTHOR_NAME, else the name Git knows
   BOWLINE_LOG          what is logged, such as `debug` or `bowline_gateway=trace`
@@ -68,7 +69,7 @@ pub(crate) struct Global {
     /// How data is printed: `text` for people, or `json`
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Format,
-    /// The address of the control API [default: that of a running `bowline up`, else none is needed]
+    /// The address of the control API, with or without `https://` [default: that of a running `bowline up`, else none is needed]
     #[arg(long, global = true, value_name = "ADDR")]
     pub(crate) control: Option<String>,
     /// Logs more to standard error; twice for everything

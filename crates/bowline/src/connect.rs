@@ -1,6 +1,7 @@
 //! The way of a command to the control role: the one at `--control`, the one of a running `bowline up`, or one in this process.
 
-use bowline_server::{AdminToken, Client, ControlOptions};
+use anyhow::Context;
+use bowline_server::{AdminToken, Client, ClientOptions, ClientTls, ControlOptions, TlsFiles};
 use bowline_types::ProjectName;
 
 use crate::cli::Global;
@@ -32,7 +33,8 @@ pub(crate) async fn open(global: &Global) -> Result<Connection> {
             Some(token) => AdminToken::new(&token),
             None => workspace.admin_token()?,
         };
-        return Ok(Connection { client: Client::network(address, name, token), host: None });
+        let options = ClientOptions { address, token: token.source(), tls: authorities()? };
+        return Ok(Connection { client: Client::remote(options, name)?, host: None });
     }
     match Host::open(workspace.clone(), ControlOptions::default()).await {
         Ok(host) => Ok(Connection { client: host.client(name), host: Some(host) }),
@@ -47,6 +49,13 @@ pub(crate) async fn open(global: &Global) -> Result<Connection> {
         },
         Err(failure) => Err(failure),
     }
+}
+
+/// Returns the authorities that a control API with `https://` must come from, where they are not the public ones.
+fn authorities() -> Result<Option<ClientTls>> {
+    let Some(path) = settings::variable("BOWLINE_CONTROL_CA") else { return Ok(None) };
+    let files = TlsFiles { identity: None, authorities: Some(path.into()) };
+    Ok(Some(ClientTls::load(files).context("BOWLINE_CONTROL_CA cannot be used")?))
 }
 
 /// Reads the name of a project, which is needed even where the rest of it has errors.

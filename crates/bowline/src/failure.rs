@@ -102,7 +102,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let internal = match &error {
             ClientError::Refused { status, .. } => *status >= 500,
-            ClientError::Unreachable { .. } => false,
+            ClientError::Unreachable { .. } | ClientError::Address { .. } | ClientError::Token => false,
             ClientError::Answer { .. } => true,
         };
         Self { internal, error: error.into() }

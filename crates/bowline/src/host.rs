@@ -7,11 +7,12 @@ use anyhow::Context;
 use axum::Router;
 use bowline_gateway::{Batch, Gateway, GatewayOptions, Parts, Sink, SinkError, SinkFuture};
 use bowline_server::{
-    AdminToken, Backup, Client, Control, ControlOptions, GatewayTokens, HostRule, ServerOptions, router,
+    AdminTokens, Backup, Client, Control, ControlOptions, HostRule, ServerOptions, api_router, probe_router, router,
 };
 use bowline_store_sqlite::{Options, SqliteStore};
 use bowline_telemetry::{Metrics, OtlpHandle, OtlpOptions, OtlpService};
 use bowline_types::{Clock, InstanceId, ProjectName, TokenSecret, chain};
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Result;
 use crate::serve::ControlServer;
@@ -22,7 +23,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Host {
     pub(crate) control: Control,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) token: AdminToken,
+    tokens: AdminTokens,
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     workspace: Workspace,
@@ -39,32 +40,51 @@ impl Host {
     /// # Errors
     /// Another process holds the store, or it cannot be read.
     pub(crate) async fn open(workspace: Workspace, options: ControlOptions) -> Result<Self> {
+        let tokens = workspace.admin_token()?.into();
+        Self::open_with(workspace, options, tokens).await
+    }
+
+    /// Opens it with admin tokens of its own.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub(crate) async fn open_with(workspace: Workspace, options: ControlOptions, tokens: AdminTokens) -> Result<Self> {
         let clock = settings::clock()?;
         let store = Arc::new(SqliteStore::open(workspace.store(), Options::default())?);
         let control = Control::start(Arc::clone(&store) as _, Arc::clone(&clock), options).await?;
         let metrics = Arc::new(Metrics::new(Arc::clone(&clock)));
-        let token = workspace.admin_token()?;
-        Ok(Self { control, metrics, token, store, clock, workspace })
+        Ok(Self { control, metrics, tokens, store, clock, workspace })
     }
 
-    /// Returns the routes of the control API and the console, for a server at `address`.
-    ///
-    /// `names` are further names by which it is called.
-    pub(crate) fn router(&self, address: SocketAddr, names: &[String]) -> Router {
+    /// Returns the routes of the control API and the console; waits in it end with `shutdown`.
+    pub(crate) fn router(&self, host: HostRule, shutdown: CancellationToken) -> Router {
+        router(self.control.clone(), Arc::clone(&self.metrics), self.server_options(host, shutdown))
+    }
+
+    /// Returns the routes of the control API alone, for other machines.
+    pub(crate) fn api_router(&self, host: HostRule, shutdown: CancellationToken) -> Router {
+        api_router(self.control.clone(), Arc::clone(&self.metrics), self.server_options(host, shutdown))
+    }
+
+    /// Returns the routes of those who watch.
+    pub(crate) fn probe_router(&self) -> Router {
+        probe_router(self.control.clone(), Arc::clone(&self.metrics))
+    }
+
+    fn server_options(&self, host: HostRule, shutdown: CancellationToken) -> ServerOptions {
         let store = Arc::clone(&self.store);
         let backup = Backup::new(move |path| {
             let store = Arc::clone(&store);
             async move { Ok(store.backup(&path).await?) }
         });
-        let host = HostRule::new(address, names.iter().cloned());
-        let options = ServerOptions { token: self.token.clone(), host, backup: Some(backup) };
-        router(self.control.clone(), Arc::clone(&self.metrics), options)
+        ServerOptions { tokens: self.tokens.clone(), host, backup: Some(backup), shutdown }
     }
 
     /// Returns a client of the control role, without a socket.
     pub(crate) fn client(&self, project: ProjectName) -> Client {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        Client::in_process(self.router(address, &[]), address.to_string(), project, self.token.clone())
+        let router = self.router(HostRule::new(address, []), CancellationToken::new());
+        Client::in_process(router, address.to_string(), project, self.tokens.first())
     }
 
     /// Returns a gateway that serves from this control role.
@@ -90,14 +110,6 @@ impl Host {
     /// It cannot be read.
     pub(crate) fn token_secret(&self) -> Result<TokenSecret> {
         self.workspace.token_secret()
-    }
-
-    /// Returns the tokens of gateways in other processes.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub(crate) fn gateway_tokens(&self) -> Result<GatewayTokens> {
-        self.workspace.gateway_tokens()
     }
 
     /// Sends spans to an endpoint for as long as a control role serves; `None` where there is none.

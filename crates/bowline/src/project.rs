@@ -134,6 +134,16 @@ impl Loaded {
         });
         let prompts = prompts.collect::<std::result::Result<_, serde_json::Error>>().map_err(anyhow::Error::from)?;
         let config = serde_json::to_value(project).map_err(anyhow::Error::from)?;
-        Ok(ReleaseRequest { environment, source, actor, provenance, config, retry: false, bundle: None, prompts })
+        Ok(ReleaseRequest {
+            environment,
+            source,
+            actor,
+            provenance,
+            config,
+            retry: false,
+            bundle: None,
+            fence: None,
+            prompts,
+        })
     }
 }

@@ -7,7 +7,9 @@ mod delivery;
 mod follow;
 mod gateway;
 mod operator;
+mod renew;
 mod tls;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -29,12 +31,15 @@ struct AddressBook {
     /// The gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     gateway: Option<SocketAddr>,
-    /// Metrics and health of a gateway that stands alone.
+    /// Metrics and health.
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<SocketAddr>,
     /// The control API and the console.
     #[serde(skip_serializing_if = "Option::is_none")]
     control: Option<SocketAddr>,
+    /// The control API for other machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api: Option<SocketAddr>,
     /// The internal API.
     #[serde(skip_serializing_if = "Option::is_none")]
     internal: Option<SocketAddr>,
@@ -73,10 +78,10 @@ pub(crate) async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
 }
 
 /// Refuses plain HTTP where others could read it.
-fn refuse_plain(address: SocketAddr, flag: &str, serve: &Serve) -> Result<()> {
-    if address.ip().is_loopback() || serve.plain_http {
+fn refuse_plain(address: Option<SocketAddr>, flag: &str, serve: &Serve) -> Result<()> {
+    let Some(address) = address.filter(|address| !address.ip().is_loopback() && !serve.plain_http) else {
         return Ok(());
-    }
+    };
     let hint = "hint: `--tls-cert FILE --tls-key FILE`; or `--plain-http`, where something else encrypts";
     Err(Failure::user(format!("`{flag} {address}` would speak plain HTTP beyond this machine\n{hint}")))
 }
@@ -100,8 +105,10 @@ impl AddressBook {
         named("gateway", self.gateway, "/v1");
         named("metrics", self.admin, "/metrics");
         named("console", self.control, "");
-        if let Some(address) = self.internal {
-            line(format!("internal  {address}"));
+        for (name, address) in [("api", self.api), ("internal", self.internal)] {
+            if let Some(address) = address {
+                line(format!("{name:9} {address}"));
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ use bowline_types::closest;
 use crate::failure::{Failure, Result};
 use crate::project::{FolderSource, Loaded};
 
+/// What files of suites end in: YAML, and JSON, which is some.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// Where suites are, where nothing else is said.
 const FOLDER: &str = "evals/";
 
@@ -39,7 +41,7 @@ pub(crate) fn files(loaded: &Loaded) -> Result<Vec<String>> {
 /// Returns files that were typed as paths inside of the project.
 ///
 /// # Errors
-/// One is not there, or outside.
+/// One is not there, is no suite, or is outside.
 pub(crate) fn named(loaded: &Loaded, typed: &[PathBuf]) -> Result<Vec<String>> {
     typed.iter().map(|path| named_one(loaded, path)).collect()
 }
@@ -51,6 +53,12 @@ fn named_one(loaded: &Loaded, typed: &Path) -> Result<String> {
         let hint = "hint: suites are files such as evals/support.yaml";
         return Err(Failure::user(format!("there is no suite {}\n{hint}", typed.display())));
     };
+    let ending = place.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase).unwrap_or_default();
+    if !ENDINGS.contains(&ending.as_str()) {
+        let name = place.file_name().unwrap_or_default().display();
+        let hint = format!("hint: a suite is a YAML file; one with `tests: file://{name}` has the cases of this file");
+        return Err(Failure::user(format!("{} is no suite\n{hint}", typed.display())));
+    }
     let inside = place.strip_prefix(&loaded.folder).ok().and_then(Path::to_str);
     inside.map(|inside| inside.replace('\\', "/")).ok_or_else(|| {
         let hint = "hint: move it there; what a suite refers to is looked for in the project";
@@ -118,14 +126,13 @@ fn unlinked(loaded: &Loaded, suites: &[Suite]) -> Vec<Diagnostic> {
 fn unusable(suite: &Suite) -> Vec<Diagnostic> {
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for case in &suite.cases {
-        if !seen.insert(Arc::as_ptr(&case.rules).addr()) {
-            continue;
-        }
-        for assertion in bowline_eval::assertions(&case.rules.assertions) {
-            // Cases share equal assertions, and each is told once.
-            if seen.insert(std::ptr::from_ref(assertion).addr())
-                && let Err(reason) = bowline_eval::check(assertion)
-            {
+        let is_new = seen.insert(Arc::as_ptr(&case.rules).addr());
+        let shared: &[_] = if is_new { &case.rules.assertions } else { &[] };
+        // Cases share equal assertions, and each is told once.
+        let shared = bowline_eval::assertions(shared).filter(|shared| seen.insert(std::ptr::from_ref(*shared).addr()));
+        let own = case.own_assertions();
+        for assertion in shared.chain(bowline_eval::assertions(&own)) {
+            if let Err(reason) = bowline_eval::check(assertion) {
                 let error = Diagnostic::error("assertion", assertion.file.as_ref(), reason);
                 found.push(match assertion.span {
                     Some(span) => error.at(span),

@@ -1,6 +1,5 @@
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -55,7 +54,8 @@ impl Workspace {
     pub(crate) fn admin_token(&self) -> Result<AdminToken> {
         let path = self.folder.join("admin.token");
         if let Some(text) = read(&path)? {
-            return Ok(AdminToken::new(&text));
+            // There may be several, while one takes the place of another.
+            return Ok(AdminToken::new(text.trim().lines().next().unwrap_or_default()));
         }
         let token = AdminToken::generate()?;
         write(&path, token.expose())?;
@@ -72,15 +72,19 @@ impl Workspace {
         self.folder.join("spool")
     }
 
-    /// Returns the tokens of gateways; makes one the first time.
-    pub(crate) fn gateway_tokens(&self) -> Result<GatewayTokens> {
+    /// Returns the file of the admin tokens; makes one with a token the first time.
+    pub(crate) fn admin_token_file(&self) -> Result<PathBuf> {
+        self.admin_token()?;
+        Ok(self.folder.join("admin.token"))
+    }
+
+    /// Returns the file of the tokens of gateways; makes one with a token the first time.
+    pub(crate) fn gateway_token_file(&self) -> Result<PathBuf> {
         let path = self.folder.join("gateway.token");
-        if let Some(text) = read(&path)? {
-            return Ok(GatewayTokens::new(&text));
+        if read(&path)?.is_none() {
+            write(&path, GatewayTokens::generate()?.expose())?;
         }
-        let token = GatewayTokens::generate()?;
-        write(&path, token.expose())?;
-        Ok(GatewayTokens::new(token.expose()))
+        Ok(path)
     }
 
     /// Keeps the secret that the control role told.
@@ -129,16 +133,7 @@ fn read(path: &Path) -> Result<Option<String>> {
 
 /// Writes a file for this user only, whole or not at all.
 fn write(path: &Path, text: &str) -> Result<()> {
-    let part = path.with_extension("part");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)
-        .with_context(|| cannot("write", &part))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| cannot("write", &part))?;
-    fs::rename(&part, path).with_context(|| cannot("write", path))?;
+    bowline_registry::replace_private_file(path, text.as_bytes()).map_err(anyhow::Error::new)?;
     Ok(())
 }
 

@@ -79,6 +79,7 @@ fn build(workspace: &Workspace, profile: &str, archive: &Path) -> anyhow::Result
     println!("  image         {:>6.1} MB, at most {:.0}", megabytes(contents.bytes), megabytes(limit));
     println!("  to be pulled  {:>6.1} MB", megabytes(fs::metadata(archive)?.len()));
     ensure!(contents.bytes <= limit, "the image has {} bytes, more than {limit}", contents.bytes);
+    image_for_ci(&program)?;
     Ok(Some(()))
 }
 
@@ -129,6 +130,20 @@ fn package(workspace: &Workspace, program: &Path, archive: &Path) -> anyhow::Res
     }
     command.arg("--to").arg(format!("oci-archive:{}", archive.display())).current_dir(&workspace.root);
     serde_json::from_str(&process::output(&mut command)?).context("reading what `bowline image build` printed")
+}
+
+/// Builds the image for jobs of CI systems as docs/images.md says, over a base of ours in place of one with Git.
+fn image_for_ci(program: &Path) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    skeleton(folder.path())?;
+    let image = |arguments: &[&str]| {
+        process::output(Command::new(program).arg("image").args(arguments).current_dir(folder.path()))
+    };
+    image(&["build", "--add", "etc:/etc", "--to", "oci:images:base"])?;
+    image(&["build", "--base", "oci:images:base", "--with-bowline", "--user", "0:0", "--to", "oci:images:ci"])?;
+    let printed = image(&["inspect", "oci:images:ci"])?;
+    ensure!(printed.contains(" 0:0"), "the image for CI does not run as root: {printed}");
+    Ok(())
 }
 
 /// Makes what stands in the image beside the program: a name for the user, how names are looked up, and the folders where things are mounted.

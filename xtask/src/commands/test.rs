@@ -21,7 +21,7 @@ mod registries;
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries,
-    /// cosign and the API server of Kubernetes; and the tour and the demo.
+    /// cosign and the API server of Kubernetes; and the tours of the documentation and the demo.
     #[arg(long)]
     full: bool,
     /// One step, by its name in the table at the end
@@ -71,9 +71,8 @@ const NAMED: [Step; 1] = [Step { name: "cluster", run: |_| cluster::run() }];
 /// Runs the steps up to the first that fails, and prints what became of each.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
     if let Some(name) = &options.only {
-        let steps = || QUICK.iter().chain(&FULL).chain(&NAMED);
-        let step = steps().find(|step| step.name == name);
-        let names = steps().map(|step| step.name).collect::<Vec<_>>().join(", ");
+        let step = QUICK.iter().chain(&FULL).chain(&NAMED).find(|step| step.name == name);
+        let names = steps().join(", ");
         let step = step.with_context(|| format!("there is no step `{name}`\nhint: {names}"))?;
         return Ok(print(&[step.record(workspace)]));
     }
@@ -87,6 +86,11 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Ou
     let named = |step: &Step| Record::not_run(step, &format!("needs `cargo xtask test --only {}`", step.name));
     records.extend(NAMED.iter().map(named));
     Ok(print(&records))
+}
+
+/// Returns the names of all steps.
+pub(super) fn steps() -> Vec<&'static str> {
+    QUICK.iter().chain(&FULL).chain(&NAMED).map(|step| step.name).collect()
 }
 
 /// Prints the table at the end.

@@ -4,6 +4,7 @@ use std::path::Path;
 use super::{Outcome, generate};
 use crate::workspace::Workspace;
 
+mod commands;
 mod copies;
 mod documents;
 mod edges;
@@ -22,7 +23,7 @@ struct Problem {
 type Check = fn(&Workspace) -> anyhow::Result<Vec<Problem>>;
 
 /// Every check, with the name it is reported by.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("edges", edges::check),
     ("layout", layout::check),
     ("size", size::check),
@@ -30,6 +31,7 @@ const CHECKS: [(&str, Check); 9] = [
     ("architecture", documents::architecture),
     ("error pages", documents::error_pages),
     ("links", documents::links),
+    ("commands", commands::check),
     ("copies", copies::check),
     ("generated", generated),
 ];

@@ -64,9 +64,10 @@ impl Fixture {
         let versions: serde_json::Map<_, _> =
             versions.map(|version| (version.name.to_string(), json!(version.digest))).collect();
         json!({
-            "schema_version": 1,
+            "schema_version": 2,
             "finished_at": "2026-11-25T06:00:00Z",
             "environment": "prod",
+            "gate": true,
             "versions": versions,
             "suites": [{
                 "name": "evals/support.yaml", "digest": suites["evals/support.yaml"], "verdict": "pass", "cases": 1, "passed": 1,

@@ -40,7 +40,7 @@ impl<I: Ord> Tally<I> {
     /// Returns a tally without results that has room for so many cases.
     #[must_use]
     pub fn with_capacity(cases: usize) -> Self {
-        Self::of(Vec::with_capacity(cases))
+        Self { latencies_ms: Vec::with_capacity(cases), ..Self::of(Vec::with_capacity(cases)) }
     }
 
     const fn of(cases: Vec<(I, CaseTally)>) -> Self {

@@ -82,7 +82,7 @@ fn policy() -> String {
 fn facts(report: &Report) -> Markup {
     html! {
         (text::clean(&report.project))
-        @if let Some(commit) = &report.commit { " at " code { (text::clean(commit)) } }
+        @if let Some(commit) = report.revision() { " at " code { (text::clean(&commit)) } }
         @if let Some(environment) = &report.environment { " against " code { (environment) } }
         ", finished " time datetime=(report.finished_at) { (report.finished_at) }
         ", Bowline " (report.bowline)

@@ -58,8 +58,8 @@ fn write_gate(report: &Report, counts: &Counts, out: &mut dyn Write) -> io::Resu
         writeln!(out, r#"<property name="{}" value="{}"/>"#, escape(name), escape(value))
     };
     property(out, "simulated", if report.simulated { "true" } else { "false" })?;
-    if let Some(commit) = &report.commit {
-        property(out, "commit", commit)?;
+    if let Some(commit) = report.revision() {
+        property(out, "commit", &commit)?;
     }
     for version in &report.versions {
         property(out, &format!("version {}", version.prompt), &version.candidate.to_string())?;

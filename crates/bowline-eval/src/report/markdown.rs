@@ -47,8 +47,7 @@ pub(super) fn render(report: &Report, cases: impl Iterator<Item = CaseResult>) -
 fn head(report: &Report) -> String {
     let mut out = format!("## Bowline gate: {}\n\n", report.verdict().as_str());
     let against = report.environment.as_ref().map(|name| format!(" against `{name}`")).unwrap_or_default();
-    let commit =
-        report.commit.as_deref().map(|commit| format!(" at {}", span(&text::line(commit, 60)))).unwrap_or_default();
+    let commit = report.revision().map(|commit| format!(" at {}", span(&text::line(&commit, 60)))).unwrap_or_default();
     out.push_str(&format!(
         "{}{commit}{against}. {}.\n\n",
         span(&text::line(&report.project, 80)),

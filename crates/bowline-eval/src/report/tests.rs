@@ -81,7 +81,9 @@ fn report(cases: &[CaseResult]) -> Report {
         bowline: "0.1.0".to_owned(),
         project: "support-desk".to_owned(),
         environment: Some("prod".parse().unwrap()),
+        gate: true,
         commit: Some("4f2c9e1".to_owned()),
+        dirty: false,
         started_at: Timestamp::from_micros(1_795_590_000_000_000),
         finished_at: Timestamp::from_micros(1_795_590_002_500_000),
         versions: vec![VersionEntry {
@@ -127,7 +129,7 @@ fn json_has_everything_and_reads_back() {
     let (report, cases) = run(true);
     let json: Value = serde_json::from_str(&write(Format::Json, &report, cases.clone())).unwrap();
     assert_eq!(json["verdict"], "failed");
-    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["schema_version"], 2);
     assert_eq!(json["finished_at"], "2026-11-25T07:00:02.500Z");
     assert_eq!(json["suites"][0]["gate"]["verdict"]["reasons"][1]["kind"], "threshold");
     let read: Vec<CaseResult> = serde_json::from_value(json["cases"].clone()).unwrap();

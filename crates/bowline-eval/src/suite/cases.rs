@@ -17,7 +17,7 @@ use super::prompts::Named;
 use super::{Case, Model, Only, Rules};
 use crate::case_id::CaseId;
 use crate::template;
-use crate::vars::{Packer, Vars};
+use crate::vars::Packer;
 
 /// How many cases a suite may have.
 const CASES_MAX: usize = 1_000_000;
@@ -121,11 +121,15 @@ impl<'a> Cases<'a> {
             repeat: own_repeat.unwrap_or(self.repeat),
             options,
             only,
+            own_file: draft.own.is_some().then(|| context.name(at.file)),
         });
+        let own = draft.own.as_deref().unwrap_or_default();
         let description: Option<Arc<str>> = draft.description.map(Arc::from);
         for vars in expand(context, &mut self.files, at, vars, lists, left)? {
             let (id, vars) = self.id(description.as_deref(), vars);
-            self.cases.push(Case { id, description: description.clone(), vars, rules: Arc::clone(&rules) });
+            let (vars, own_bytes) = self.packer.add(&vars, own);
+            let (description, rules) = (description.clone(), Arc::clone(&rules));
+            self.cases.push(Case { id, description, vars, own_bytes, rules });
             if self.packer.len() >= VARS_BYTES {
                 self.seal();
             }
@@ -153,7 +157,7 @@ impl<'a> Cases<'a> {
     }
 
     /// Returns the id of a case: 64 bits of a digest, which two of a million cases share with a chance of 1 in 30 million.
-    fn id(&mut self, description: Option<&str>, vars: Map<String, Value>) -> (CaseId, Vars) {
+    fn id(&mut self, description: Option<&str>, vars: Map<String, Value>) -> (CaseId, Map<String, Value>) {
         let vars = Value::Object(vars);
         let description = description.map_or(Value::Null, Value::from);
         let text = format!("{ID_DOMAIN}{}\n{}", canonical_json(&description), canonical_json(&vars));
@@ -164,7 +168,7 @@ impl<'a> Cases<'a> {
         *seen += 1;
         let id = CaseId::new(beginning, *seen);
         let vars = if let Value::Object(vars) = vars { vars } else { Map::new() };
-        (id, self.packer.add(&template::resolve(vars)))
+        (id, template::resolve(vars))
     }
 
     fn seal(&mut self) {

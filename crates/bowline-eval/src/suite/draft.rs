@@ -39,6 +39,8 @@ pub(super) struct Draft {
     pub(super) description: Option<String>,
     pub(super) vars: Map<String, Value>,
     pub(super) assertions: Arc<[AssertionNode]>,
+    /// Those that no other row has, [packed](crate::assertion::pack); they follow the others.
+    pub(super) own: Option<String>,
     /// Whether the assertions of `defaultTest` are among them already.
     pub(super) is_complete: bool,
     pub(super) threshold: Option<f64>,
@@ -91,11 +93,8 @@ pub(super) fn read_draft(
                 draft.is_complete = true;
                 let whole = draft.wants_defaults().then_some(&shared.default.assertions);
                 let key = format!("{}{}", u8::from(whole.is_some()), list.to_json());
-                let read = || {
-                    let own = read_assertions(context, file, list, true);
-                    Some(whole.map_or_else(|| own.iter().cloned().collect(), |default| joined(default, &own)))
-                };
-                draft.assertions = shared.pools.assertions.get(&key, read).unwrap_or_default();
+                let read = || read_assertions(context, file, list, true);
+                (draft.assertions, draft.own) = shared.pools.assertions(&key, whole, read);
             }
         }
     }
@@ -255,6 +254,8 @@ impl Draft {
             description: over.description.or_else(|| self.description.clone()),
             vars: merged(&self.vars, over.vars),
             assertions: joined(&self.assertions, &over.assertions),
+            // Only rows of datasets have their own, and those are under nothing.
+            own: None,
             is_complete: false,
             threshold: over.threshold.or(self.threshold),
             metadata: merged(&self.metadata, over.metadata),

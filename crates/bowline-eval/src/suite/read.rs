@@ -13,7 +13,7 @@ use super::files::At;
 use super::models::read_models;
 use super::prompts::read_prompts;
 use super::refuse::{ENVIRONMENT, unknown_key, unsupported, user_code, wrong_type};
-use super::{Prompt, REPEAT_MAX, RunOptions, Suite, Thresholds, resolve};
+use super::{Case, Prompt, REPEAT_MAX, RunOptions, Suite, Thresholds, resolve};
 
 const KEYS: [&str; 13] = [
     "description",
@@ -125,7 +125,7 @@ fn root(context: &mut Context<'_>, file: &str) -> Option<Suite> {
     }
     if cases.is_empty() {
         context.push(At { file, span: place }.error("cases", "the suite has no case").label("none here"));
-    } else if cases.iter().all(|case| case.rules.assertions.is_empty()) {
+    } else if cases.iter().all(Case::asserts_nothing) {
         let warning = Diagnostic::warning("no-assertions", file, "no case asserts anything, so that every one passes");
         context.push(warning.at(place).hint("say under `assert` what must hold, or once for all in `defaultTest`"));
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cases::Cases;
 use super::context::{Context, check_template};
-use super::draft::{Draft, joined};
+use super::draft::Draft;
 use super::files::{At, SCHEME};
 use super::refuse::unsupported;
 use super::table::Table;
@@ -177,8 +177,7 @@ impl<'a> Cells<'a> {
         let key = format!("{:?} {:?} {:?}", self.expected, self.metric, self.thresholds);
         let shared = cases.shared();
         let default = &shared.default.assertions;
-        let made = shared.pools.assertions.get(&key, || Some(joined(default, &self.assertions(context, at))));
-        draft.assertions = made.unwrap_or_default();
+        (draft.assertions, draft.own) = shared.pools.assertions(&key, Some(default), || self.assertions(context, at));
         draft.is_complete = true;
     }
 

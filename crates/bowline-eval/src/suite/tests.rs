@@ -47,7 +47,7 @@ fn assertions(case: &Case) -> Vec<(String, Value)> {
         AssertionNode::One(assertion) => one(assertion),
         AssertionNode::Set(set) => ("assert-set".to_owned(), set.members.len().into()),
     };
-    case.rules.assertions.iter().map(node).collect()
+    case.assertions().iter().map(node).collect()
 }
 
 #[test]
@@ -263,6 +263,54 @@ fn rows_share_what_is_equal() {
     assert!(Arc::ptr_eq(&first.rules.assertions, &fourth.rules.assertions));
     assert!(Arc::ptr_eq(&first.rules.metadata, &suite.cases[8].rules.metadata));
     assert!(Arc::ptr_eq(&first.rules.options, &fourth.rules.options));
+}
+
+/// Beyond a bound, rows keep what no other one has as text; what comes of it is the same.
+#[test]
+fn rows_with_assertions_of_their_own_are_what_they_were() {
+    let own = |n: usize| {
+        let set = json!({ "type": "assert-set", "threshold": 0.5, "assert": [{ "type": "regex", "value": "^{{a}}" }] });
+        let one =
+            json!({ "type": "not-contains", "value": format!("{n}"), "metric": "tone", "weight": 2, "threshold": 0.1 });
+        let judged = json!({ "type": "llm-rubric", "value": n, "provider": { "id": "judge", "config": { "n": n } } });
+        json!({ "vars": { "a": n, "list": ["x", "y"] }, "assert": [one, set, judged] })
+    };
+    let file = |rows: &[Value]| rows.iter().map(|row| format!("{row}\n")).collect::<String>();
+    let all: Vec<Value> = (0..1_110).map(own).collect();
+    let default = "defaultTest: { assert: [{ type: is-json }] }\ntests: d.jsonl";
+    let many = read_with(default, &[("evals/d.jsonl", &file(&all))]);
+    assert_eq!(many.cases.len(), 2_220, "a list of variables makes two cases of each row");
+    assert!(many.cases[0].own_assertions().is_empty() && many.cases[2_219].own_assertions().len() == 3);
+    assert!(Arc::ptr_eq(&many.cases[2_218].rules, &many.cases[2_100].rules));
+    for number in [0, 1_023, 1_024, 1_109] {
+        let few = read_with(default, &[("evals/d.jsonl", &file(&all[number..=number]))]);
+        for (one, of_many) in few.cases.iter().zip(&many.cases[number * 2..]) {
+            assert_eq!((one.id, &one.vars, one.assertions()), (of_many.id, &of_many.vars, of_many.assertions()));
+        }
+    }
+    assert!(many.cases[2_100] != many.cases[2_102] && many.cases[2_100] == many.cases[2_100].clone());
+
+    let rows: String = (0..1_110).map(|n| format!("{n},contains: {n}\n")).collect();
+    let table = default.replace("d.jsonl", "d.csv");
+    let table = read_with(&table, &[("evals/d.csv", &format!("a,__expected\n{rows}"))]);
+    assert_eq!(table.cases[1_109].own_assertions().len(), 1);
+    let expected = [("is-json".to_owned(), Value::Null), ("contains".to_owned(), json!("1109"))];
+    assert_eq!(assertions(&table.cases[1_109]), expected);
+}
+
+/// A row that is wrong is told with its line, wherever it stands among many.
+#[test]
+fn rows_beyond_the_bound_are_still_checked() {
+    let row = |n: usize| {
+        format!(
+            "{{\"assert\": [{{\"type\": \"{}\", \"value\": \"{n}\"}}]}}\n",
+            if n == 1_100 { "cotains" } else { "contains" }
+        )
+    };
+    let rows: String = (0..1_110).map(row).collect();
+    let suite = "prompts: [prompt:p]\ntests: d.jsonl\n";
+    let found = Suite::read(&source(&[(FILE, suite), ("evals/d.jsonl", &rows)]), FILE).unwrap_err();
+    assert_eq!(told(found.as_slice()), ["evals/d.jsonl:1101:1 unknown assertion `cotains`"]);
 }
 
 #[test]

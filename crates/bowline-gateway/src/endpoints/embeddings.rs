@@ -16,9 +16,8 @@ use tokio::time::Instant;
 use crate::exchange::{Exchange, Upstream};
 use crate::facts::Facts;
 use crate::gateway::Shared;
-use crate::layers::accept::{Arrival, accept};
 use crate::layers::respond::{Body, build, headers};
-use crate::layers::{identify, limits, record, resolve, upstream};
+use crate::layers::{Entered, enter, record, resolve, upstream};
 use crate::live::Route;
 use crate::refusal::Refusal;
 
@@ -59,11 +58,8 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let arrival = Arrival::now(gateway.clock.as_ref());
-    let live = gateway.live_full();
-    let key = identify::identify(gateway, &live, request.headers())?;
-    let _permit = limits::admit(&gateway.in_flight)?;
-    let accepted = accept(gateway.options.request_bytes_max, gateway.options.client_timeout, arrival, request).await?;
+    let Entered { live, key, permit: _permit, accepted } =
+        enter(gateway, gateway.options.request_bytes_max, request).await?;
     let call = ClientRequest {
         model: ModelRef::Alias(alias(&accepted.body)?),
         variables: None,
@@ -77,7 +73,7 @@ where
     };
     let (route, bytes) = match answer {
         Ok(answer) => answer,
-        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
+        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal).await),
     };
     record::settle(&mut exchange, route);
     exchange.outcome.status = 200;
@@ -85,7 +81,7 @@ where
     let headers = headers(gateway, &exchange, &[]);
     let mut response = build(StatusCode::OK, headers, "application/json", Body::Whole(Some(bytes)));
     response.extensions_mut().insert(Facts::of(&exchange));
-    record::record(gateway, exchange, target.capture);
+    record::record(gateway, exchange, target.capture).await;
     Ok(response)
 }
 

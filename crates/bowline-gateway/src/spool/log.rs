@@ -38,6 +38,8 @@ pub(super) struct Log {
     segments: VecDeque<Segment>,
     /// The file of the last segment, as long as it takes entries.
     writer: Option<Arc<File>>,
+    /// What was finished since the last sync.
+    unsynced: Unsynced,
     cursor: Cursor,
     cursor_file: File,
     /// When the entry at the cursor was written.
@@ -54,6 +56,15 @@ struct Segment {
     bytes: u64,
     /// Entries that are not delivered.
     waiting: u64,
+}
+
+/// What a power cut would take, beside the file that takes entries now.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    /// Segments by number.
+    files: Vec<(u64, Arc<File>)>,
+    /// The folder, where it has a file since.
+    folder: Option<PathBuf>,
 }
 
 /// Entries that were read, with where the next one begins.
@@ -87,6 +98,7 @@ impl Log {
             bytes_max,
             segments: VecDeque::new(),
             writer: None,
+            unsynced: Unsynced::default(),
             cursor: Cursor::read(&cursor_file).map_err(at("read"))?.unwrap_or_default(),
             cursor_file,
             oldest: None,
@@ -111,7 +123,7 @@ impl Log {
         self.oldest
     }
 
-    /// Appends those payloads that have room, and says which. They survive the process, and the machine after [`Log::writer`] is
+    /// Appends those payloads that have room, and says which. They survive the process, and the machine after [`Log::unsynced`] is
     /// synced.
     ///
     /// # Errors
@@ -147,9 +159,25 @@ impl Log {
         Ok(kept)
     }
 
-    /// Returns the file to sync; `None` where all there is has been synced. Earlier segments are synced before the next one begins.
-    pub(super) fn writer(&self) -> Option<Arc<File>> {
-        self.writer.as_ref().map(Arc::clone)
+    /// Takes what is to be synced, so that this happens without the log in hand: whoever appends must not wait for the disk.
+    pub(super) fn unsynced(&mut self) -> Unsynced {
+        let mut unsynced = std::mem::take(&mut self.unsynced);
+        // What was delivered meanwhile is gone, and need not be synced.
+        unsynced.files.retain(|(number, _)| self.segments.iter().any(|segment| segment.number == *number));
+        unsynced.files.extend(self.current());
+        unsynced
+    }
+
+    /// Returns the segment that takes entries now.
+    fn current(&self) -> Option<(u64, Arc<File>)> {
+        Some((self.segments.back()?.number, Arc::clone(self.writer.as_ref()?)))
+    }
+
+    /// Takes back what could not be synced.
+    pub(super) fn unsynced_again(&mut self, failed: Unsynced) {
+        let current = self.current().map(|(number, _)| number);
+        self.unsynced.files.extend(failed.files.into_iter().filter(|(number, _)| Some(*number) != current));
+        self.unsynced.folder = self.unsynced.folder.take().or(failed.folder);
     }
 
     /// Reads entries from the cursor on: at most so many, and at most so many bytes, but one at least.
@@ -229,17 +257,17 @@ impl Log {
     /// Returns the file for so many more bytes: the present one, or a new one where they would make it too large.
     fn writer_for(&mut self, bytes: u64) -> io::Result<Arc<File>> {
         let most = (self.bytes_max / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
-        if let (Some(writer), Some(last)) = (&self.writer, self.segments.back()) {
-            if last.bytes + bytes <= most {
-                return Ok(Arc::clone(writer));
-            }
-            writer.sync_data()?;
+        if let (Some(writer), Some(last)) = (&self.writer, self.segments.back())
+            && last.bytes + bytes <= most
+        {
+            return Ok(Arc::clone(writer));
         }
         let number = self.segments.back().map_or(self.cursor.segment, |last| last.number) + 1;
         // Where it is there, an attempt before could not begin it.
         let file = Arc::new(private().read(true).create(true).truncate(true).open(self.path(number))?);
         file.write_all_at(&MAGIC, 0)?;
-        File::open(&self.folder)?.sync_all()?;
+        self.unsynced.files.extend(self.current());
+        self.unsynced.folder = Some(self.folder.clone());
         self.segments.push_back(Segment { number, bytes: MAGIC.len() as u64, waiting: 0 });
         self.writer = Some(Arc::clone(&file));
         Ok(file)
@@ -321,6 +349,19 @@ impl Sound {
             sound.bytes += Frame::bytes(frame.payload);
             rest = rest.get(HEAD + frame.payload.len()..).unwrap_or_default();
         }
+    }
+}
+
+// === impl Unsynced ===
+
+impl Unsynced {
+    /// Syncs it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Some of it was not synced.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(|(_, file)| file.sync_data())?;
+        self.folder.iter().try_for_each(|folder| File::open(folder)?.sync_all())
     }
 }
 

@@ -1,12 +1,17 @@
 //! Totals of what was lost, in a file, so that they outlive the process that counted them.
+//!
+//! The file is replaced without a sync, which survives the process, since answers wait meanwhile. A power cut may leave half of it, so a
+//! copy that is synced follows it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use bowline_registry::replace_private_file;
 use bowline_store::LossRecord;
 use bowline_types::{Arm, InstanceId, RolloutId};
+use tracing::warn;
 
 use super::SpoolError;
 use super::log::private;
@@ -22,24 +27,41 @@ pub(super) struct Losses {
     told: BTreeMap<Counter, u64>,
     /// Counters that may still grow.
     present: Vec<InstanceId>,
+    /// Whether the copy is older.
+    is_unsynced: bool,
+}
+
+/// What the copy is to hold.
+#[derive(Debug)]
+pub(super) struct Unsynced {
+    path: PathBuf,
+    bytes: Vec<u8>,
 }
 
 // === impl Losses ===
 
 impl Losses {
-    /// Reads the file, which may not be there. Blocks.
+    /// Reads the file and its copy, which may not be there: a total is the larger one. Blocks.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// Neither can be read.
     pub(super) fn open(path: PathBuf, present: InstanceId) -> Result<Self, SpoolError> {
-        let records: Vec<LossRecord> = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|source| SpoolError::Unreadable { path: path.clone(), source })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(SpoolError::File { operation: "read", path, source }),
+        let (newest, copy) = (read(&path), read(&synced(&path)));
+        let records = match (newest, copy) {
+            (Ok(newest), Ok(copy)) => [newest, copy].concat(),
+            (Err(SpoolError::Unreadable { path, source }), Ok(copy)) if !copy.is_empty() => {
+                warn!(path = %path.display(), %source, "counts of lost records are those of its copy");
+                copy
+            }
+            (Ok(newest), Err(SpoolError::Unreadable { .. })) => newest,
+            (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        let totals = records.into_iter().map(|loss| (counter(&loss), loss.total)).collect();
-        Ok(Self { path, totals, told: BTreeMap::new(), present: vec![present] })
+        let mut totals = BTreeMap::new();
+        for loss in records {
+            let total = totals.entry(counter(&loss)).or_default();
+            *total = loss.total.max(*total);
+        }
+        Ok(Self { path, totals, told: BTreeMap::new(), present: vec![present], is_unsynced: false })
     }
 
     /// Raises totals to those given, and writes the file where one grew. Blocks.
@@ -99,20 +121,47 @@ impl Losses {
         if forgot { self.write() } else { Ok(()) }
     }
 
-    /// Replaces the file, whole or not at all. It is synced before it has its name: after a power cut, half a file would keep the gateway
-    /// from starting.
-    fn write(&self) -> io::Result<()> {
-        let all: Vec<LossRecord> = self.totals.iter().map(record).collect();
+    /// Returns what is to be synced, so that this happens without the totals in hand; `None` where nothing is.
+    pub(super) fn unsynced(&mut self) -> Option<Unsynced> {
+        let is_unsynced = std::mem::take(&mut self.is_unsynced);
+        let bytes = is_unsynced.then(|| self.encode())?.ok()?;
+        Some(Unsynced { path: synced(&self.path), bytes })
+    }
+
+    /// Says that it was not synced.
+    pub(super) fn unsynced_again(&mut self) {
+        self.is_unsynced = true;
+    }
+
+    /// Replaces the file, whole or not at all.
+    fn write(&mut self) -> io::Result<()> {
+        self.is_unsynced = true;
         let part = self.path.with_extension("part");
         let mut file = private().create(true).truncate(true).open(&part)?;
-        file.write_all(&serde_json::to_vec(&all)?)?;
-        file.sync_data()?;
+        file.write_all(&self.encode()?)?;
         fs::rename(&part, &self.path)
+    }
+
+    fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&self.totals.iter().map(record).collect::<Vec<_>>())
     }
 
     /// Returns the file of a spool's folder.
     pub(super) fn path(folder: &Path) -> PathBuf {
         folder.join("losses.json")
+    }
+}
+
+// === impl Unsynced ===
+
+impl Unsynced {
+    /// Writes the copy, synced. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The copy may be as it was before.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        // Before it has its name: a power cut leaves this one or the one before.
+        Ok(replace_private_file(&self.path, &self.bytes)?)
     }
 }
 
@@ -122,4 +171,19 @@ fn record(((instance, rollout, arm), total): (&Counter, &u64)) -> LossRecord {
 
 fn counter(loss: &LossRecord) -> Counter {
     (loss.instance, loss.rollout, loss.arm)
+}
+
+/// Returns the name of the copy.
+fn synced(path: &Path) -> PathBuf {
+    path.with_extension("synced.json")
+}
+
+fn read(path: &Path) -> Result<Vec<LossRecord>, SpoolError> {
+    match fs::read(path) {
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|source| SpoolError::Unreadable { path: path.to_owned(), source })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(SpoolError::File { operation: "read", path: path.to_owned(), source }),
+    }
 }

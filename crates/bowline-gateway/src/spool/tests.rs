@@ -138,7 +138,9 @@ async fn a_full_spool_counts_what_it_lost_by_arm_and_refuses_feedback() {
     }
     // Told, and of processes that are gone: nothing is left to tell.
     assert_eq!(spool.shared.state().losses.untold(), []);
-    assert_eq!(std::fs::read_to_string(folder.path().join("losses.json")).unwrap(), "[]");
+    for file in ["losses.json", "losses.synced.json"] {
+        assert_eq!(std::fs::read_to_string(folder.path().join(file)).unwrap(), "[]", "{file}");
+    }
     let (_, batch) = feedback();
     spool.deliver(batch).await.unwrap();
 }
@@ -207,4 +209,29 @@ async fn an_entry_that_is_refused_for_ever_keeps_nobody_else() {
     deliver(&spool, &control).await;
     assert_eq!((control.kept(Arm::Candidate), control.lost(Arm::Candidate)), (98, 2));
     assert_eq!(spool.status().waiting, 0);
+}
+
+/// As a power cut may leave the file of counts, which is replaced without a sync.
+#[tokio::test]
+async fn counts_that_were_cut_off_are_read_from_their_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let lost = {
+        let spool = open(folder.path(), 8 * 1024);
+        spool.append(records(50, Some(Arm::Stable))).unwrap();
+        let state = spool.shared.state();
+        let (appended, lost) = (state.appended, state.losses.untold());
+        drop(state);
+        spool.shared.sync(appended).unwrap();
+        lost
+    };
+    assert!(lost[0].total > 10);
+    for torn in ["", "[{"] {
+        std::fs::write(folder.path().join("losses.json"), torn).unwrap();
+        assert_eq!(open(folder.path(), 8 * 1024).shared.state().losses.untold(), lost, "{torn:?}");
+    }
+    std::fs::write(folder.path().join("losses.synced.json"), "[{").unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let metrics = Arc::new(Metrics::new(Arc::clone(&clock)));
+    let opened = Spool::open(folder.path(), SpoolOptions::default(), clock, metrics);
+    assert!(matches!(opened, Err(SpoolError::Unreadable { .. })));
 }

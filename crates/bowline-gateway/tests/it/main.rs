@@ -5,6 +5,7 @@
 mod calls;
 mod dialects;
 mod faults;
+mod journal;
 mod prompts;
 mod records;
 mod standing;

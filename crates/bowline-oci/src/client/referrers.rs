@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
-use super::transport::{Call, Transport, protocol};
+use super::call::Call;
+use super::transport::{Transport, protocol};
 use super::{MANIFEST_BYTES_MAX, Repository, get_manifest, put_manifest};
 use crate::content::{self, Document};
 use crate::{Error, Result};

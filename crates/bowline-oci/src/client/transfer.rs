@@ -3,8 +3,9 @@
 use http::{Method, StatusCode, header};
 use oci_spec::image::Descriptor;
 
+use super::call::Call;
 use super::problem::Problem;
-use super::transport::{Call, Transport, protocol};
+use super::transport::{Transport, protocol};
 use super::{MANIFEST_BYTES_MAX, Repository};
 use crate::{Layout, Result, content};
 

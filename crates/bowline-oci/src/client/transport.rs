@@ -1,29 +1,25 @@
 //! One call to a registry: connection, TLS, redirects, deadlines, attempts. What is asked is not known here.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as HttpClient, Error as HttpError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use oci_spec::image::Descriptor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use tokio::io::AsyncReadExt as _;
 
+use super::address::{absolute, is_at};
+use super::answer::{Answer, check, message_of};
 use super::authenticate::{Account, Authorization};
+use super::call::{Call, RequestBody};
 use super::challenge::Challenge;
 use super::problem::Problem;
-use super::{Options, Repository, retry};
-use crate::{Error, Layout, Result};
+use super::{Options, Repository, retry, tls};
+use crate::Result;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,10 +31,6 @@ const REDIRECTS_MAX: usize = 5;
 const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
 /// Bytes of an error's body that are read: a registry answers with a short JSON, a proxy with a page.
 const ERROR_BYTES_MAX: u64 = 16 << 10;
-/// Bytes of a file that are sent at once.
-const CHUNK_BYTES: usize = 64 << 10;
-
-type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The pooled client with what it has learned about registries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -52,110 +44,6 @@ pub(super) struct Inner {
     pub(super) authorizations: Mutex<HashMap<(String, String), Authorization>>,
     /// Per registry: whom we are there.
     pub(super) accounts: Mutex<HashMap<String, Account>>,
-}
-
-/// One call; it can be sent again.
-#[derive(Clone, Debug)]
-pub(super) struct Call {
-    method: Method,
-    /// Below `/v2/REPOSITORY/`, or a whole URL.
-    target: String,
-    headers: Vec<(HeaderName, String)>,
-    body: CallBody,
-}
-
-#[derive(Clone, Debug)]
-enum CallBody {
-    Bytes(Bytes),
-    /// A blob of a layout, read as it is sent.
-    Blob(Box<(Layout, Descriptor)>),
-}
-
-/// A whole answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-}
-
-// === impl Call ===
-
-impl Call {
-    pub(super) fn new(method: Method, target: String) -> Self {
-        Self { method, target, headers: Vec::new(), body: CallBody::Bytes(Bytes::new()) }
-    }
-
-    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
-        self
-    }
-
-    pub(super) fn bytes(mut self, bytes: Bytes) -> Self {
-        self.body = CallBody::Bytes(bytes);
-        self
-    }
-
-    pub(super) fn blob(mut self, layout: &Layout, descriptor: &Descriptor) -> Self {
-        self.body = CallBody::Blob(Box::new((layout.clone(), descriptor.clone())));
-        self
-    }
-
-    fn size(&self) -> u64 {
-        match &self.body {
-            CallBody::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            CallBody::Blob(blob) => blob.1.size(),
-        }
-    }
-
-    fn body(&self) -> Result<RequestBody, Problem> {
-        match &self.body {
-            CallBody::Bytes(bytes) => Ok(Full::new(bytes.clone()).map_err(io::Error::other).boxed_unsync()),
-            CallBody::Blob(blob) => {
-                let (layout, descriptor) = &**blob;
-                let file = layout
-                    .open_blob(descriptor)
-                    .map_err(|error| Problem::Broken { message: bowline_types::chain(&error) })?;
-                let file = tokio::fs::File::from_std(file);
-                let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
-                    let mut chunk = vec![0; CHUNK_BYTES];
-                    let read = file.read(&mut chunk).await?;
-                    chunk.truncate(read);
-                    Ok((read > 0).then(|| (Frame::data(Bytes::from(chunk)), file)))
-                });
-                Ok(StreamBody::new(chunks).boxed_unsync())
-            }
-        }
-    }
-}
-
-// === impl Answer ===
-
-impl Answer {
-    /// Returns what an unexpected status means.
-    pub(super) fn problem(&self) -> Problem {
-        let message = message_of(&self.body);
-        match self.status {
-            StatusCode::FORBIDDEN => Problem::Forbidden { message },
-            StatusCode::NOT_FOUND => Problem::NotFound { message },
-            StatusCode::TOO_MANY_REQUESTS => Problem::RateLimited { retry_after: retry::retry_after(&self.headers) },
-            status => Problem::Status { status, message },
-        }
-    }
-}
-
-/// Returns what a registry says in its error (distribution-spec 1.1, "Error Codes"), in one line; nothing where it is none.
-fn message_of(body: &[u8]) -> String {
-    const CHARACTERS_MAX: usize = 300;
-    let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else { return String::new() };
-    let errors = value.get("errors").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
-    let text = |error: &serde_json::Value, name: &str| {
-        error.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
-    };
-    let lines: Vec<_> =
-        errors.iter().map(|error| format!("{} {}", text(error, "code"), text(error, "message"))).collect();
-    // A registry is not trusted to send text that a terminal may print.
-    lines.join("; ").chars().filter(|each| !each.is_control()).take(CHARACTERS_MAX).collect()
 }
 
 // === impl Transport ===
@@ -174,7 +62,7 @@ impl Transport {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = HttpsConnectorBuilder::new().with_tls_config(tls(&options.certificates)?);
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls::configuration(&options.certificates)?);
         let http = HttpClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -396,38 +284,6 @@ impl Transport {
     }
 }
 
-/// Lets an answer through, unless its status is a passing one.
-fn check(response: Response<Incoming>) -> Result<Response<Incoming>, Problem> {
-    let status = response.status();
-    if !super::problem::is_passing(status) {
-        return Ok(response);
-    }
-    Err(match status {
-        StatusCode::TOO_MANY_REQUESTS => Problem::RateLimited { retry_after: retry::retry_after(response.headers()) },
-        _ => Problem::Status { status, message: String::new() },
-    })
-}
-
-/// Returns whether a URL is one of the registry at `authority`, whatever the case of its letters and where ports go without saying.
-fn is_at(uri: &Uri, authority: &str) -> bool {
-    let port = |port: Option<u16>| port.filter(|port| !matches!(port, 80 | 443));
-    let registry = authority.parse::<http::uri::Authority>().ok();
-    registry.zip(uri.authority()).is_some_and(|(registry, found)| {
-        registry.host().eq_ignore_ascii_case(found.host()) && port(registry.port_u16()) == port(found.port_u16())
-    })
-}
-
-/// Returns a location as a whole URL.
-pub(super) fn absolute(from: &Uri, location: &str) -> String {
-    if location.contains("://") {
-        return location.to_owned();
-    }
-    let scheme = from.scheme_str().unwrap_or("https");
-    let authority = from.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-    let slash = if location.starts_with('/') { "" } else { "/" };
-    format!("{scheme}://{authority}{slash}{location}")
-}
-
 pub(super) fn protocol(reason: impl Into<String>) -> Problem {
     Problem::Protocol { reason: reason.into() }
 }
@@ -443,20 +299,6 @@ fn broken(error: &HttpError) -> Problem {
     }
 }
 
-/// Returns the TLS configuration: the Mozilla roots, and certificates of one's own beside them.
-fn tls(certificates: &[u8]) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in CertificateDer::pem_slice_iter(certificates) {
-        let refused = |reason: String| Error::Certificates { reason };
-        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
-        roots.add(certificate).map_err(|error| refused(error.to_string()))?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| Error::Certificates { reason: error.to_string() })?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
 /// Returns a header value that is not shown in logs.
 pub(super) fn sensitive(text: &str) -> Result<HeaderValue, Problem> {
     let value = HeaderValue::from_str(text);
@@ -464,47 +306,4 @@ pub(super) fn sensitive(text: &str) -> Result<HeaderValue, Problem> {
         value.map_err(|_| Problem::Credential { reason: "the credential is no header value".to_owned() })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn locations_are_made_whole() {
-        let from: Uri = "https://registry.example:5000/v2/a/blobs/uploads/".parse().unwrap();
-        for (location, expected) in [
-            ("/v2/a/blobs/uploads/1?s=2", "https://registry.example:5000/v2/a/blobs/uploads/1?s=2"),
-            ("https://store.example/x", "https://store.example/x"),
-        ] {
-            assert_eq!(absolute(&from, location), expected);
-        }
-    }
-
-    #[test]
-    fn the_registry_is_known_by_host_and_port() {
-        let check = |uri: &str, registry: &str, expected: bool| {
-            assert_eq!(is_at(&uri.parse().unwrap(), registry), expected, "{uri} {registry}");
-        };
-        check("https://ghcr.io/v2/a", "ghcr.io", true);
-        check("https://GHCR.io:443/v2/a", "ghcr.io", true);
-        check("https://localhost:5000/v2/a", "localhost:5000", true);
-        check("https://localhost:5001/v2/a", "localhost:5000", false);
-        check("https://store.ghcr.io/v2/a", "ghcr.io", false);
-        check("https://ghcr.io@evil.example/v2/a", "ghcr.io", false);
-    }
-
-    #[test]
-    fn messages_are_read_and_cleaned() {
-        let body = br#"{"errors":[{"code":"DENIED","message":"not\u001b[31m yours"},{"code":"UNKNOWN"}]}"#;
-        assert_eq!(message_of(body), "DENIED not[31m yours; UNKNOWN ");
-        assert_eq!(message_of(b"<html>"), "");
-    }
-
-    #[test]
-    fn certificates_must_be_certificates() {
-        assert!(tls(b"").is_ok());
-        let bad = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(matches!(tls(bad), Err(Error::Certificates { .. })));
-    }
 }

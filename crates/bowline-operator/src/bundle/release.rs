@@ -4,6 +4,7 @@ use bowline_delivery::Delivery;
 use bowline_registry::{ReleaseResult, ReleaseStatus};
 use bowline_server::wire::ReleaseResponse;
 use bowline_server::{Client as Control, ClientError};
+use bowline_store::Fence;
 use bowline_types::{EnvironmentName, chain};
 
 use crate::condition::Why;
@@ -24,10 +25,12 @@ pub(crate) enum Setback {
     Failed(Error),
 }
 
-/// Who releases.
+/// Who releases, and with which number of its manifest: the control role refuses one that is smaller than the largest it has seen, as a request may
+/// come late that an operator sent before it lost its lease.
 pub(super) struct Releaser<'a> {
     pub(super) control: &'a Control,
     pub(super) actor: String,
+    pub(super) fence: Fence,
 }
 
 // === impl Setback ===
@@ -63,7 +66,8 @@ impl Releaser<'_> {
         environment: &EnvironmentName,
     ) -> Result<Vec<ReleaseResult>, Setback> {
         let request = delivery.request(environment.clone(), self.actor.clone(), &[]);
-        let request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
+        let mut request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
+        request.fence = Some(self.fence.clone());
         let released = self.control.post::<ReleaseResponse>("/releases", &request).await;
         released.map(|response| response.results).map_err(|error| refused(environment, &error))
     }

@@ -168,7 +168,12 @@ async fn control(folder: &std::path::Path, clock: Arc<ManualClock>) -> Client {
     let control = Control::start(store, clock.clone(), ControlOptions::default()).await.unwrap();
     let token = AdminToken::generate().unwrap();
     let address = "127.0.0.1:7081".parse().unwrap();
-    let options = ServerOptions { token: token.clone(), host: HostRule::new(address, []), backup: None };
+    let options = ServerOptions {
+        tokens: token.clone().into(),
+        host: HostRule::new(address, []),
+        backup: None,
+        shutdown: CancellationToken::new(),
+    };
     let metrics = Arc::new(bowline_telemetry::Metrics::new(clock));
     Client::in_process(router(control, metrics, options), address.to_string(), DESK.parse().unwrap(), token)
 }

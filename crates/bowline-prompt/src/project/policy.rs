@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bowline_types::SecretRef;
+use bowline_types::{EnvironmentName, SecretRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,11 @@ pub struct ReleasePolicy {
     /// Suites that must have passed, by their path or its last part without the end, in a report that one of the signers signed. Where the
     /// environment serves real providers, simulated answers do not count. Default: none.
     pub suites: Vec<String>,
+    /// Another environment whose gate counts here, as `bowline test --gate --env` names it: what passed the gate of `staging` may then be
+    /// released to `prod`. Default: none, so that the suites must have passed the gate of this environment itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::segment")]
+    pub report_env: Option<EnvironmentName>,
     /// How old that report may be. Default: 7d.
     #[serde(with = "bowline_types::duration_text")]
     #[schemars(schema_with = "super::duration")]
@@ -25,7 +30,12 @@ pub struct ReleasePolicy {
 
 impl Default for ReleasePolicy {
     fn default() -> Self {
-        Self { signers: Vec::new(), suites: Vec::new(), report_max_age: Duration::from_secs(7 * 86_400) }
+        Self {
+            signers: Vec::new(),
+            suites: Vec::new(),
+            report_env: None,
+            report_max_age: Duration::from_secs(7 * 86_400),
+        }
     }
 }
 

@@ -91,8 +91,10 @@ impl Reader<'_> {
             let known = reader.known_providers(node, &names);
             reader.model(node).filter(|_| known)
         });
+        let declared: Vec<&str> = entries(root, "environments").iter().map(|(key, _)| key.text.as_str()).collect();
         let mut environments = self.section(root, "environments", |reader, key, node| {
             reader.overridden_providers(node, &names);
+            reader.known_gate(node, &declared);
             reader.environment(key, node)
         });
         if root.at(&["environments", DEV]).is_none()
@@ -267,6 +269,18 @@ impl Reader<'_> {
             None => format!("declared are {}", quoted(providers)),
         };
         self.diagnostics.push(error.hint(hint));
+    }
+
+    /// Refuses a policy that takes reports of an environment which is not there: nothing could ever satisfy it but the one of its own.
+    fn known_gate(&mut self, node: &Node, declared: &[&str]) {
+        let Some(named) = node.at(&["policy", "report_env"]) else { return };
+        let Value::String(name) = &named.value else { return };
+        if name != DEV && !declared.contains(&name.as_str()) {
+            let error = self.error("policy", named.span, format!("there is no environment `{name}`"));
+            let near = closest(name, declared.iter().copied()).map(|near| format!("did you mean `{near}`? "));
+            let hint = format!("{}declared are {}", near.unwrap_or_default(), quoted(declared));
+            self.diagnostics.push(error.hint(hint));
+        }
     }
 
     fn environment(&mut self, key: &Key, node: &Node) -> Option<Environment> {

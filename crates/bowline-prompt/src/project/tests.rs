@@ -127,7 +127,7 @@ telemetry: { content: on }
             "5:3 `Bad Name` is not a name of a provider: use lower-case letters, digits, `-`, `_` and `.`, starting with a \
              letter or a digit, at most 64 bytes",
             "6:36 an upstream that is not the provider's own must say whose models it serves",
-            "7:36 `http` is for loopback addresses only; use `https`",
+            "7:36 `http` is for loopback addresses and Services of a cluster (`NAME.NAMESPACE.svc`) only; use `https`",
             "9:21 provider `opnai` is not declared",
             "10:52 expected a string, found integer `60`",
             "11:21 a model needs at least one target",
@@ -194,6 +194,11 @@ fn a_policy_names_who_signs() {
         "project: a\nenvironments:\n  prod:\n    policy: { suites: [support] }\n",
         &["4:23 a policy that asks for suites names no signers"],
     );
+    let named = "project: a\nenvironments:\n  staging: {}\n  prod:\n    policy: { report_env: staging }\n";
+    let project = Project::parse("bowline.yaml", named).unwrap();
+    let policy = &project.environments[&"prod".parse::<EnvironmentName>().unwrap()].policy;
+    assert_eq!(policy.report_env.as_ref().map(EnvironmentName::as_str), Some("staging"));
+    check(&named.replace("report_env: staging", "report_env: stagin"), &["5:27 there is no environment `stagin`"]);
 }
 
 #[test]

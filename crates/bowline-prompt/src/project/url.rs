@@ -3,7 +3,9 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The address of a provider, without a trailing slash: `https`, or `http` on a loopback address, as it carries credentials.
+/// The address of a provider, without a trailing slash: `https`, as it carries credentials; or `http` on a loopback address and to a Service of
+/// a Kubernetes cluster by its name (`NAME.NAMESPACE.svc` or `NAME.NAMESPACE.svc.cluster.local`). Model servers there speak plain HTTP as a
+/// rule, the names mean nothing outside, and what encrypts within a cluster is its network or a mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct BaseUrl(
@@ -35,7 +37,7 @@ pub enum UrlError {
     #[error("an address ends with its path, without `?` and `#`")]
     Query,
     /// It would carry credentials in the clear.
-    #[error("`http` is for loopback addresses only; use `https`")]
+    #[error("`http` is for loopback addresses and Services of a cluster (`NAME.NAMESPACE.svc`) only; use `https`")]
     Insecure,
 }
 
@@ -72,7 +74,7 @@ impl TryFrom<String> for BaseUrl {
 
     fn try_from(text: String) -> Result<Self, UrlError> {
         let parts = parts(&text)?;
-        if !parts.secure && !is_loopback(parts.host) {
+        if !parts.secure && !is_loopback(parts.host) && !is_service(parts.host) {
             return Err(UrlError::Insecure);
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -143,6 +145,14 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Names as a cluster's DNS gives them to Services; <https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>, read
+/// 2026-11-25. `svc` is no domain of the internet.
+fn is_service(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let name = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc"));
+    name.is_some_and(|name| name.contains('.') && name.split('.').all(|label| !label.is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +169,14 @@ mod tests {
         check("http://[::1]:8080", Ok("http://[::1]:8080"));
         check("http://10.0.0.1", Err(UrlError::Insecure));
         check("http://127.0.0.1.example.com", Err(UrlError::Insecure));
+        check("http://llama.models.svc:8000/v1", Ok("http://llama.models.svc:8000/v1"));
+        check("http://pod-0.llama.models.SVC.cluster.local/v1", Ok("http://pod-0.llama.models.SVC.cluster.local/v1"));
+        for no_service in
+            ["llama", "llama.models", "svc", "models.svc", ".svc", "..svc", "a..svc", "a.b.svc.example.com"]
+        {
+            check(&format!("http://{no_service}:8000"), Err(UrlError::Insecure));
+        }
+        check("http://a.b.svc.cluster.local.example.com", Err(UrlError::Insecure));
         check("ftp://example.com", Err(UrlError::Scheme));
         check("api.openai.com", Err(UrlError::Scheme));
         check("https://", Err(UrlError::Host));

@@ -9,8 +9,8 @@ use serde_json::Value;
 /// What kind of statement a report is.
 pub const PREDICATE: &str = "https://bowline.dev/eval-report/v1";
 
-/// The schemas of reports that are read.
-const SCHEMAS: std::ops::RangeInclusive<u32> = 1..=1;
+/// The schemas of reports that are read. What a report of schema 1 does not say is not held to be so.
+const SCHEMAS: std::ops::RangeInclusive<u32> = 1..=2;
 
 /// What a policy asks of a report. What else is in it is for people, and kept as it is in the attestation.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -23,6 +23,15 @@ pub struct Report {
     /// The environment that the candidate was compared with.
     #[serde(default)]
     pub environment: Option<EnvironmentName>,
+    /// Whether it was a run of the gate; not known in schema 1.
+    #[serde(default)]
+    pub gate: Option<bool>,
+    /// The versions that were live there, by prompt; a prompt that is not among them was compared with nothing.
+    #[serde(default)]
+    pub compared_with: BTreeMap<String, Digest>,
+    /// Whether the tree differed from its commit; not known in schema 1.
+    #[serde(default)]
+    pub dirty: Option<bool>,
     /// The commit.
     #[serde(default)]
     pub commit: Option<String>,

@@ -12,10 +12,13 @@ fn digest(text: &str) -> Digest {
 
 fn predicate() -> Value {
     json!({
-        "schema_version": 1,
+        "schema_version": 2,
         "finished_at": "2026-11-25T06:00:00Z",
         "environment": "prod",
+        "gate": true,
+        "compared_with": { "answer": digest("before") },
         "commit": "0123456",
+        "dirty": false,
         "versions": { "answer": digest("answer") },
         "suites": [{ "name": "evals/support.yaml", "digest": digest("suite"), "verdict": "pass", "cases": 30, "passed": 29 }],
         "simulated": false,
@@ -32,7 +35,18 @@ fn report(change: impl FnOnce(&mut Value)) -> Report {
 
 fn policy() -> Policy {
     let signers = vec!["file:keys/ci.pub".to_owned(), "file:keys/lead.pub".to_owned()];
-    Policy { signers, suites: vec!["support".to_owned()], report_age_max: Some(HOUR * 24), simulated: false }
+    Policy {
+        signers,
+        suites: vec!["support".to_owned()],
+        report_age_max: Some(HOUR * 24),
+        gates: vec![environment("prod")],
+        clean: true,
+        simulated: false,
+    }
+}
+
+fn environment(name: &str) -> EnvironmentName {
+    name.parse().unwrap()
 }
 
 fn evidence(reports: Vec<Report>) -> Evidence {
@@ -48,6 +62,7 @@ fn evidence(reports: Vec<Report>) -> Evidence {
 /// Checks which lines of the policy fail, and why.
 fn check(evidence: &Evidence, expected: &[&str]) {
     let lines = policy().evaluate(evidence, NOW);
+    assert!(lines.iter().all(|line| line.held == line.hint.is_none()), "what fails says what to do: {lines:?}");
     let failed: Vec<_> =
         lines.iter().filter(|line| !line.held).map(|line| format!("{}: {}", line.what, line.why)).collect();
     assert_eq!(failed, expected);
@@ -104,6 +119,68 @@ fn the_newest_report_counts() {
 }
 
 #[test]
+fn a_report_is_of_the_gate_of_an_environment() {
+    let what = "suite support ran at the gate of prod";
+    let without = report(|report| report["gate"] = json!(false));
+    check(&evidence(vec![without]), &[&format!("{what}: it ran without `--gate`, which proves no gate")]);
+    let nowhere = report(|report| report["environment"] = json!(null));
+    check(&evidence(vec![nowhere]), &[&format!("{what}: it ran without `--gate`, which proves no gate")]);
+    let staging = report(|report| {
+        report["environment"] = json!("staging");
+        report["finished_at"] = json!("2026-11-25T07:00:00Z");
+    });
+    check(&evidence(vec![staging.clone()]), &[&format!("{what}: it ran at the gate of staging")]);
+    // A newer report of another gate hides no report of this one.
+    check(&evidence(vec![report(|_| {}), staging.clone()]), &[]);
+
+    let lines = |gates: &[&str], report: &Report| {
+        let gates = gates.iter().copied().map(environment).collect();
+        let lines = Policy { gates, ..policy() }.evaluate(&evidence(vec![report.clone()]), NOW);
+        let line = lines.into_iter().find(|line| line.what.contains(" ran at ")).unwrap();
+        assert!(line.held, "{line:?}");
+        format!("{}: {}", line.what, line.why)
+    };
+    let before = digest("before").short();
+    assert_eq!(
+        lines(&["prod", "staging"], &staging),
+        format!("suite support ran at the gate of prod or staging: at that of staging, compared with answer {before}")
+    );
+    let first = report(|report| report["compared_with"] = json!({}));
+    assert_eq!(
+        lines(&[], &first),
+        "suite support ran at a gate: at that of prod, where none of its prompts had another version"
+    );
+}
+
+#[test]
+fn a_protected_environment_asks_for_a_clean_tree() {
+    let what = "suite support ran on a clean tree";
+    let dirty = report(|report| report["dirty"] = json!(true));
+    check(&evidence(vec![dirty.clone()]), &[&format!("{what}: files differed from the commit")]);
+    let nowhere = report(|report| {
+        report["dirty"] = json!(true);
+        report["commit"] = json!(null);
+    });
+    check(&evidence(vec![nowhere]), &[&format!("{what}: it ran on no commit")]);
+    let open = Policy { clean: false, ..policy() }.evaluate(&evidence(vec![dirty]), NOW);
+    assert!(open.iter().all(|line| line.held), "{open:?}");
+}
+
+/// What an older report does not say is not held to be so.
+#[test]
+fn a_report_of_the_schema_before_proves_what_it_says() {
+    let old = report(|report| {
+        report["schema_version"] = json!(1);
+        for field in ["gate", "dirty"] {
+            report.as_object_mut().unwrap().remove(field);
+        }
+    });
+    let why = "the report is one of an older Bowline, which does not say so";
+    let expected = ["suite support ran at the gate of prod", "suite support ran on a clean tree"];
+    check(&evidence(vec![old]), &expected.map(|what| format!("{what}: {why}")).each_ref().map(String::as_str));
+}
+
+#[test]
 fn a_policy_without_lines_asks_nothing() {
     assert_eq!(Policy::default().evaluate(&Evidence::default(), NOW), []);
     let simulated = Policy { simulated: true, ..policy() };
@@ -119,7 +196,7 @@ fn what_is_no_report_is_refused() {
         assert!(Report::read(&predicate).is_err(), "{field}");
     }
     for (field, value) in
-        [("finished_at", json!("yesterday")), ("schema_version", json!(2)), ("verdict", json!("good"))]
+        [("finished_at", json!("yesterday")), ("schema_version", json!(3)), ("verdict", json!("good"))]
     {
         let mut predicate = predicate();
         predicate[field] = value;

@@ -20,6 +20,7 @@ fn release(letter: &str) -> Release {
         protected: true,
         retry: false,
         bundle: None,
+        fence: None,
         prompts: vec![prompt],
     }
 }
@@ -165,6 +166,43 @@ fn each_changed_prompt_has_a_rollout_of_its_own() {
         _ => 0,
     });
     assert_eq!(numbers.collect::<Vec<_>>(), [7, 8]);
+}
+
+/// A release with the place of an origin's order.
+fn fenced(letter: &str, holder: &str, revision: u64) -> Release {
+    Release { fence: Some(Fence { holder: holder.to_owned(), revision }), ..direct(release(letter)) }
+}
+
+#[test]
+fn a_release_does_not_overtake_a_later_one() {
+    let seen = |state: EnvironmentState| EnvironmentState {
+        fence: Some(Fence { holder: "uid-1".to_owned(), revision: 7 }),
+        ..state
+    };
+    let passed = |state: &EnvironmentState, release: &Release, expected: Option<&str>| {
+        let (writes, _) = release.plan(state, at(60)).unwrap();
+        let told = told(&writes);
+        let fence = told.iter().find(|line| line.starts_with("environment")).map(String::as_str);
+        assert_eq!(fence, expected, "{told:#?}");
+    };
+    let (first, live) = (empty().live("a"), seen(empty().live("a")));
+    passed(&first, &fenced("b", "uid-1", 0), Some("environment open fence uid-1 0"));
+    passed(&live, &fenced("b", "uid-1", 8), Some("environment open fence uid-1 8"));
+    // The answer to it was lost, and it is asked for again.
+    passed(&live, &fenced("b", "uid-1", 7), None);
+    // Another holder takes over, whatever its numbers are.
+    passed(&live, &fenced("b", "uid-2", 1), Some("environment open fence uid-2 1"));
+    // Where nothing keeps releases in order, what was seen stays.
+    passed(&live, &direct(release("b")), None);
+    refused(&live, &fenced("b", "uid-1", 6), "revision 6 of uid-1 came too late for `prod`, which has revision 7");
+    // A freeze and what is there for a time only stay as they are.
+    let (writes, _) = fenced("b", "uid-1", 8).plan(&live, at(60)).unwrap();
+    let records = writes.iter().filter_map(|write| match write {
+        Write::EnvironmentPut(record) => Some(record.clone()),
+        _ => None,
+    });
+    let expected = EnvironmentState { fence: fenced("b", "uid-1", 8).fence, ..live }.record();
+    assert_eq!(records.collect::<Vec<_>>(), [expected]);
 }
 
 #[test]

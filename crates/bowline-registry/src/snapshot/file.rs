@@ -1,7 +1,7 @@
 //! The file that a gateway starts from while the control role is down.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bowline_types::Digest;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Snapshot;
+use crate::private_file::replace_private_file;
 
 /// Why a snapshot could not be written to its file, or read from it.
 #[derive(Debug, thiserror::Error)]
@@ -64,18 +65,7 @@ impl Snapshot {
         let sha256 = Digest::of(snapshot.get().as_bytes());
         let envelope = Envelope { schema_version: self.schema_version, sha256, snapshot };
         let bytes = serde_json::to_vec(&envelope).map_err(SnapshotFileError::Encode)?;
-
-        let mut name = path.as_os_str().to_owned();
-        name.push(".partial");
-        let partial = PathBuf::from(name);
-        let written = private_file(&partial).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()
-        });
-        written.map_err(at("write", &partial))?;
-        fs::rename(&partial, path).map_err(at("replace", path))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("sync", folder))
+        replace_private_file(path, &bytes).map_err(|error| at(error.operation, &error.path)(error.source))
     }
 
     /// Reads the snapshot of a file; `None` where there is none. Blocks.
@@ -99,14 +89,6 @@ impl Snapshot {
         }
         serde_json::from_str(envelope.snapshot.get()).map(Some).map_err(|error| damaged(error.to_string()))
     }
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotFileError {

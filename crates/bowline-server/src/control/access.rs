@@ -53,7 +53,9 @@ impl Control {
             return Err(Error::NotFound { noun: "key", name: id.to_string(), hint: "`bowline key list` shows them" });
         }
         let mut turn = self.shared.turn.lock().await;
-        self.commit(&mut turn, vec![Write::KeyRevoke { id, at: self.now() }]).await
+        self.commit(&mut turn, vec![Write::KeyRevoke { id, at: self.now() }]).await?;
+        self.shared.changes.tell([project.clone()]);
+        Ok(())
     }
 
     /// Lists inferences.

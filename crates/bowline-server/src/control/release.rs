@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline_canary::{BaselineRate, Design, Plan, PlanError, Preview, preview};
 use bowline_registry::{EnvironmentState, Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus, Source};
-use bowline_store::{ProjectRecord, SummaryFilter, VersionRecord, Write};
+use bowline_store::{Fence, ProjectRecord, SummaryFilter, VersionRecord, Write};
 use bowline_types::{ProjectName, PromptName, Scope};
 use serde::Deserialize as _;
 use tracing::info;
@@ -21,6 +21,9 @@ const TRAFFIC_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 /// And over at least this one, since rollups count minutes.
 const TRAFFIC_WINDOW_MIN: Duration = Duration::from_secs(60);
 
+/// The longest name of a holder of fences, in bytes.
+const FENCE_HOLDER_BYTES_MAX: usize = 256;
+
 impl Control {
     /// Registers the versions of a release and moves pointers or starts rollouts, in one transaction.
     ///
@@ -32,6 +35,7 @@ impl Control {
         let running = running.with(&self.shared.store.environment_list(project.clone()).await?);
         let declared = running.environment(&request.environment)?;
         refuse_twice(&request.prompts)?;
+        request.fence.as_ref().map_or(Ok(()), refuse_long)?;
         let scope = Scope { project: project.clone(), environment: request.environment };
 
         let mut turn = self.shared.turn.lock().await;
@@ -52,6 +56,7 @@ impl Control {
             protected: declared.protected,
             retry: request.retry,
             bundle: request.bundle,
+            fence: request.fence,
             prompts,
         };
         let (changes, results) = release.plan(&state, now)?;
@@ -159,6 +164,13 @@ fn refuse_twice(prompts: &[ReleasePrompt]) -> Result<()> {
         Some(prompt) => Err(Error::Invalid(format!("the release holds prompt `{}` twice", prompt.name))),
         None => Ok(()),
     }
+}
+
+fn refuse_long(fence: &Fence) -> Result<()> {
+    if (1..=FENCE_HOLDER_BYTES_MAX).contains(&fence.holder.len()) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("`fence.holder` must be a text of 1 to {FENCE_HOLDER_BYTES_MAX} bytes")))
 }
 
 /// Says which prompts are live but not in the release.

@@ -15,13 +15,14 @@ use bowline_telemetry::Metrics;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::console_look::serve;
 use crate::world::{World, classify, prod, project, release_prompt, release_request};
 
-const HOST: &str = "127.0.0.1:7081";
-const TOKEN: &str = "bwa_test";
+pub(crate) const HOST: &str = "127.0.0.1:7081";
+pub(crate) const TOKEN: &str = "bwa_test";
 
 /// Every route without the admin token. Read-only, and without content of prompts or answers.
 const OPEN: [&str; 12] = [
@@ -39,11 +40,14 @@ const OPEN: [&str; 12] = [
     "/rollouts/{project}/{number}/live",
 ];
 
+pub(crate) fn options(host: HostRule) -> ServerOptions {
+    let tokens = AdminToken::new(TOKEN).into();
+    ServerOptions { tokens, host, backup: None, shutdown: CancellationToken::new() }
+}
+
 pub(crate) fn routes(world: &World) -> Router {
     let metrics = Arc::new(Metrics::new(world.clock.clone()));
-    let options =
-        ServerOptions { token: AdminToken::new(TOKEN), host: HostRule::new(HOST.parse().unwrap(), []), backup: None };
-    router(world.control.clone(), metrics, options)
+    router(world.control.clone(), metrics, options(HostRule::new(HOST.parse().unwrap(), [])))
 }
 
 pub(crate) struct Answer {

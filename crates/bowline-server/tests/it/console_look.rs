@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_server::{AdminToken, HostRule, ServerOptions, router};
+use bowline_server::{HostRule, router};
 use bowline_telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::api::options;
 use crate::world::{World, classify, project, release_prompt, release_request};
 
 /// `cargo test -p bowline-server console_look -- --ignored --nocapture`, then open the address it prints.
@@ -44,8 +45,7 @@ pub(crate) async fn serve(world: &World) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Arc::new(Metrics::new(world.clock.clone()));
-    let options = ServerOptions { token: AdminToken::new("bwa_test"), host: HostRule::new(address, []), backup: None };
-    let router = router(world.control.clone(), metrics, options);
+    let router = router(world.control.clone(), metrics, options(HostRule::new(address, [])));
     TaskTracker::new().spawn(async move { axum::serve(listener, router).await.unwrap() });
     address
 }

@@ -36,7 +36,7 @@ pub(crate) fn internal(world: &World, auth: GatewayAuth) -> Router {
 }
 
 fn with_token(world: &World) -> Router {
-    internal(world, GatewayAuth::Tokens(GatewayTokens::new(&format!("{TOKEN}\nbwg_next\n"))))
+    internal(world, GatewayAuth::Tokens(GatewayTokens::new(&format!("{TOKEN}\nbwg_next\n")).unwrap()))
 }
 
 fn request(method: &str, path: &str, token: &str) -> Request<Body> {

@@ -20,13 +20,13 @@ use crate::internal::internal;
 use crate::world::World;
 
 /// A folder with an authority, and certificates from it.
-struct Certificates {
+pub(crate) struct Certificates {
     folder: tempfile::TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Certificates {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -40,7 +40,7 @@ impl Certificates {
     }
 
     /// Writes a certificate for this machine, over the one that was there.
-    fn issue(&self, name: &str) {
+    pub(crate) fn issue(&self, name: &str) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.authority).unwrap();
@@ -48,7 +48,7 @@ impl Certificates {
         fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -56,12 +56,12 @@ impl Certificates {
         Some((self.path(&format!("{name}.pem")), self.path(&format!("{name}.key"))))
     }
 
-    fn server(&self, authorities: Option<&Path>) -> ServerTls {
+    pub(crate) fn server(&self, authorities: Option<&Path>) -> ServerTls {
         let authorities = authorities.map(Path::to_owned);
         ServerTls::load(TlsFiles { identity: self.identity("server"), authorities }).unwrap()
     }
 
-    fn client(&self, with_identity: bool) -> ClientTls {
+    pub(crate) fn client(&self, with_identity: bool) -> ClientTls {
         let identity = self.identity("client").filter(|_| with_identity);
         ClientTls::load(TlsFiles { identity, authorities: Some(self.path("ca.pem")) }).unwrap()
     }
@@ -96,7 +96,7 @@ async fn asks(link: &Link) -> Result<(), LinkError> {
 async fn a_link_fetches_what_is_new_and_delivers() {
     let mut world = World::new().await;
     world.release("v1", 0.9).await;
-    let tokens = GatewayAuth::Tokens(GatewayTokens::new("bwg_test"));
+    let tokens = GatewayAuth::Tokens(GatewayTokens::new("bwg_test").unwrap());
     let (tasks, address) = serve(&world, tokens, None).await;
     let link = link(format!("http://{address}"), Some("bwg_test"), None);
     let news = link.news(None, Duration::from_secs(30)).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_link_fetches_what_is_new_and_delivers() {
 #[tokio::test]
 async fn a_wrong_token_is_refused_with_a_hint_and_may_be_mended() {
     let world = World::new().await;
-    let (_tasks, address) = serve(&world, GatewayAuth::Tokens(GatewayTokens::new("bwg_test")), None).await;
+    let (_tasks, address) = serve(&world, GatewayAuth::Tokens(GatewayTokens::new("bwg_test").unwrap()), None).await;
     let refused = asks(&link(format!("http://{address}"), Some("bwg_other"), None)).await.unwrap_err();
     assert!(matches!(&refused, LinkError::Refused { status: 401, message } if message.contains("hint:")), "{refused}");
     assert!(!refused.is_final());

@@ -102,6 +102,7 @@ pub(crate) fn release_request(prompts: Vec<ReleasePrompt>) -> ReleaseRequest {
         config: config(&plan()),
         retry: false,
         bundle: None,
+        fence: None,
         prompts,
     }
 }

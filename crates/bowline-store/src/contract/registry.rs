@@ -7,7 +7,8 @@ use super::samples::{
 };
 use super::{Subject, conflict, write};
 use crate::{
-    EnvironmentRecord, Freeze, LIST_ROWS_MAX, LogFilter, LogRow, ProjectRecord, Store, Temporary, VersionRecord, Write,
+    EnvironmentRecord, Fence, Freeze, LIST_ROWS_MAX, LogFilter, LogRow, ProjectRecord, Store, Temporary, VersionRecord,
+    Write,
 };
 
 /// A project is replaced by a later one of its name; lists are by name.
@@ -67,7 +68,7 @@ pub async fn registrations_are_limited(subject: impl Subject) {
 /// The state of an environment is replaced; lists are by name.
 pub async fn environments(subject: impl Subject) {
     let store = subject.store();
-    let thawed = |name| EnvironmentRecord { scope: scope(name), freeze: None, temporary: None };
+    let thawed = |name| EnvironmentRecord { scope: scope(name), freeze: None, temporary: None, fence: None };
     let freeze = Freeze { actor: "ada".to_owned(), why: "incident".to_owned(), at: at(1) };
     let frozen = EnvironmentRecord { freeze: Some(freeze), ..thawed("prod") };
     assert_eq!(store.environment_fetch(scope("prod")).await.unwrap(), None);
@@ -81,6 +82,10 @@ pub async fn environments(subject: impl Subject) {
     let passing = EnvironmentRecord { temporary: Some(temporary), ..thawed("pr-1") };
     write(store, [Write::EnvironmentPut(passing.clone())]).await;
     assert_eq!(store.environment_fetch(scope("pr-1")).await.unwrap(), Some(passing));
+    let fence = Fence { holder: "0198f3d2".to_owned(), revision: u64::MAX };
+    let fenced = EnvironmentRecord { fence: Some(fence), ..thawed("prod") };
+    write(store, [Write::EnvironmentPut(fenced.clone())]).await;
+    assert_eq!(store.environment_fetch(scope("prod")).await.unwrap(), Some(fenced));
 }
 
 /// A pointer moves only from where the caller believes it to be; lists are by environment and prompt.

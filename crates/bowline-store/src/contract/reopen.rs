@@ -10,7 +10,7 @@ use super::samples::{
 };
 use super::{Subject, conflict, write};
 use crate::{
-    Content, EnvironmentRecord, Freeze, InferenceFilter, InferenceRecord, LogFilter, LossRecord, OutcomeRecord,
+    Content, EnvironmentRecord, Fence, Freeze, InferenceFilter, InferenceRecord, LogFilter, LossRecord, OutcomeRecord,
     OutcomeTarget, OutcomeValue, ProjectRecord, RolloutFilter, Store, SummaryFilter, VersionRecord, Write,
 };
 
@@ -57,6 +57,7 @@ fn one_of_each() -> Vec<Write> {
             scope: scope("prod"),
             freeze: Some(Freeze { actor: "ada".to_owned(), why: "incident".to_owned(), at: at(1) }),
             temporary: None,
+            fence: Some(Fence { holder: "0198f3d2".to_owned(), revision: 7 }),
         }),
         pointer_put(pointer("prod", "answer", "one"), None),
         pointer_put(pointer("prod", "gone", "one"), None),

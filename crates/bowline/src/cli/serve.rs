@@ -16,13 +16,13 @@ pub(crate) enum Role {
 }
 
 /// `bowline serve`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     after_help = "A gateway asks `--control URL` for its snapshot, the internal API of a control role, and proves itself by `--token` or by a \
                   client certificate. It serves on while nobody is there, and keeps what it has to tell in `--data`.\n\n\
                   An operator asks `--control URL` with `--admin-token`, the control API, and Kubernetes with the service account of its pod, or \
                   with KUBECONFIG.\n\n\
-                  Plain HTTP is for loopback; `--tls-cert`, `--tls-key` and `--tls-ca` are read again when the files change."
+                  Plain HTTP is for loopback; the files of `--tls-cert`, `--tls-key`, `--tls-ca` and of tokens are read again when they change."
 )]
 pub(crate) struct Serve {
     /// What this process does: `gateway`, `control`, or both with a comma between; `operator` alone
@@ -40,16 +40,25 @@ pub(crate) struct Serve {
     /// The address of the internal API, which gateways call
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7082")]
     pub(crate) internal_listen: String,
-    /// The address of `/metrics`, `/healthz` and `/readyz` of a gateway that stands alone, or of an operator
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7083")]
-    pub(crate) admin_listen: String,
-    /// Another name by which the control API is called, such as that of a Service; may be repeated
+    /// The address of the control API without the console, for other machines; with TLS [default: none]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) api_listen: Option<String>,
+    /// The address of `/metrics`, `/healthz` and `/readyz` [default: 127.0.0.1:7083 of a gateway that stands alone and of an operator, else none]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin_listen: Option<String>,
+    /// Another name by which the control API is called over plain HTTP, such as that of a proxy; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) control_host: Vec<String>,
+    /// The admin tokens of a control role, one on each line, or the one that an operator asks with: `file:PATH` or `env:NAME` [default: `admin.token` in `--data`]
+    #[arg(long, value_name = "REF")]
+    pub(crate) admin_token: Option<String>,
+    /// The tokens that a control role takes from gateways, one on each line [default: `gateway.token` in `--data`]
+    #[arg(long, value_name = "REF")]
+    pub(crate) gateway_tokens: Option<String>,
     /// The token of the gateway at the internal API: `file:PATH` or `env:NAME`
     #[arg(long, value_name = "REF")]
     pub(crate) token: Option<String>,
-    /// The certificate of this side, in PEM: of the internal API, or of the gateway as its client
+    /// The certificate of this side, in PEM: of the internal API and of `--api-listen`, or of the gateway as a client
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// Its key
@@ -67,9 +76,6 @@ pub(crate) struct Serve {
     /// How long keys work without news from the control role; a revoked one may be among them [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) snapshot_staleness_max: Option<Duration>,
-    /// The admin token of the control role, which an operator asks with: `file:PATH` or `env:NAME`
-    #[arg(long, value_name = "REF")]
-    pub(crate) admin_token: Option<String>,
     /// The namespaces in which an operator works, as `NAMESPACE` or `NAMESPACE=PROJECT` [default: all of them]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) namespaces: Vec<String>,

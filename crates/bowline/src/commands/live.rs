@@ -3,7 +3,7 @@
 use bowline_prompt::{Project, Version};
 use bowline_server::wire::EnvironmentView;
 use bowline_server::{Client, ClientError};
-use bowline_store::{PointerRecord, VersionRecord};
+use bowline_store::{EnvironmentRecord, PointerRecord, VersionRecord};
 use bowline_types::{Digest, EnvironmentName, PromptName, closest};
 use http::StatusCode;
 
@@ -30,12 +30,29 @@ pub(crate) fn declared(project: &Project, environment: &EnvironmentName) -> Resu
 /// # Errors
 /// The control role cannot be asked.
 pub(crate) async fn pointers(client: &Client, environment: &EnvironmentName) -> Result<Vec<PointerRecord>> {
-    let views: Vec<EnvironmentView> = match client.get("/environments").await {
-        Ok(views) => views,
-        Err(ClientError::Refused { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(views.into_iter().find(|view| view.environment == *environment).map(|view| view.pointers).unwrap_or_default())
+    Ok(environments(client)
+        .await?
+        .into_iter()
+        .find(|view| view.environment == *environment)
+        .map(|view| view.pointers)
+        .unwrap_or_default())
+}
+
+/// Returns what the store knows of environments, those among them that are there for a time only.
+///
+/// # Errors
+/// The control role cannot be asked.
+pub(crate) async fn records(client: &Client) -> Result<Vec<EnvironmentRecord>> {
+    Ok(environments(client).await?.into_iter().filter_map(|view| view.state).collect())
+}
+
+async fn environments(client: &Client) -> Result<Vec<EnvironmentView>> {
+    match client.get("/environments").await {
+        Ok(views) => Ok(views),
+        // Nothing was ever released of this project.
+        Err(ClientError::Refused { status, .. }) if status == StatusCode::NOT_FOUND.as_u16() => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Fetches a version of a prompt by its digest or the first digits of it.

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use bowline_eval::{Format as ReportFormat, OnInconclusive, Policy, Report, Verdict, exit_code};
 use bowline_prompt::{OnInconclusive as DeclaredInconclusive, Project};
+use bowline_registry::overlay;
+use bowline_store::Provenance;
 use bowline_types::EnvironmentName;
 
 use super::{connected, live};
@@ -30,9 +32,12 @@ const DEV: &str = "dev";
 /// # Errors
 /// The project or a suite has errors, or the run did not come to its end.
 pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
-    let loaded = project::load(global.dir.as_deref())?;
+    let mut loaded = project::load(global.dir.as_deref())?;
+    temporary(global, &mut loaded, test.env.as_ref()).await?;
     let project = loaded.project()?;
     let environment = environment(project, test)?;
+    // Before the run, since it may take long and its reports may be written into the tree.
+    let provenance = provenance(&loaded);
     let suites = read(&loaded, test)?;
     let live = if test.gate { live(global, &environment, &suites).await? } else { Live::new() };
     let workspace = Workspace::open(&loaded.folder)?;
@@ -44,7 +49,7 @@ pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
     let policy = policy(project, &environment, test);
     let compared = test.gate.then(|| environment.clone());
     let is_real = test.gate && project.is_real(&environment);
-    let report = results.report(About { environment: compared, commit: commit(&loaded), policy, is_real })?;
+    let report = results.report(About { environment: compared, provenance, policy, is_real })?;
     for file in &test.reports {
         write(file, &report, &results)?;
     }
@@ -90,11 +95,21 @@ fn policy(project: &Project, environment: &EnvironmentName, test: &cli::Test) ->
     Policy { alpha: declared.alpha, margin: declared.margin, on_inconclusive, ..Policy::default() }
 }
 
-/// Returns the commit of the working tree; `None` outside of Git.
-fn commit(loaded: &Loaded) -> Option<String> {
-    let provenance = bowline_registry::provenance(&loaded.folder).ok()?;
-    let commit = provenance.commit?;
-    Some(if provenance.dirty { format!("{commit}-dirty") } else { commit })
+/// Adds the temporary environments to those of the project file, where one is named that the file does not declare: only control knows them.
+async fn temporary(global: &Global, loaded: &mut Loaded, named: Option<&EnvironmentName>) -> Result<()> {
+    let Some(project) = loaded.report.project.as_mut() else { return Ok(()) };
+    if named.is_none_or(|named| project.environments.contains_key(named)) {
+        return Ok(());
+    }
+    let records = connected(global, async |connection| live::records(&connection.client).await).await?;
+    overlay(project, &records);
+    Ok(())
+}
+
+/// Returns where the working tree stands; without Git, on no commit.
+fn provenance(loaded: &Loaded) -> Provenance {
+    let none = Provenance { commit: None, author: None, dirty: true };
+    bowline_registry::provenance(&loaded.folder).unwrap_or(none)
 }
 
 /// Writes a report to a file, whole or not at all.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bowline_gateway::{Facts, Handle};
-use bowline_types::{Digest, ErrorKind, ProviderName, Usd};
+use bowline_gateway::{Facts, Handle, Secrets as _};
+use bowline_types::{Digest, ErrorKind, ProviderName, SecretRef, Usd};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::cache::Cache;
 use super::lane::{Lane, PAUSE_MAX};
 use crate::failure::Failure;
+use crate::settings::ProcessSecrets;
 
 /// How often a call is made again after a failure that may pass.
 const RETRIES_MAX: u32 = 4;
@@ -53,6 +54,8 @@ pub(crate) struct Caller {
     gateway: Handle,
     key: HeaderValue,
     lanes: BTreeMap<ProviderName, Lane>,
+    /// Where the credentials of providers are kept.
+    credentials: BTreeMap<ProviderName, SecretRef>,
     cache: Option<Cache>,
     budget: Budget,
     /// Calls that reached the gateway, retries included.
@@ -104,11 +107,12 @@ impl Caller {
         gateway: Handle,
         key: HeaderValue,
         lanes: BTreeMap<ProviderName, Lane>,
+        credentials: BTreeMap<ProviderName, SecretRef>,
         cache: Option<Cache>,
         budget: Budget,
     ) -> Self {
         let (made, throttled, found) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { gateway, key, lanes, cache, budget, made, throttled, found, last_failure: Mutex::new(None) }
+        Self { gateway, key, lanes, credentials, cache, budget, made, throttled, found, last_failure: Mutex::new(None) }
     }
 
     /// Returns what was spent so far.
@@ -173,7 +177,7 @@ impl Caller {
                     }
                 }
                 // Whoever runs this must mend it first; every other call would meet the same.
-                ErrorKind::UpstreamAuth => return Err(Halt::Provider(provider_failed(way, &message))),
+                ErrorKind::UpstreamAuth => return Err(Halt::Provider(self.refused(way, &message))),
                 _ if kind.spec().retryable && retries < RETRIES_MAX => {
                     retries += 1;
                     sleep(facts.retry_after.unwrap_or(wait).min(PAUSE_MAX)).await;
@@ -225,6 +229,22 @@ impl Caller {
         request.headers_mut().insert(AUTHORIZATION, self.key.clone());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
+    }
+
+    /// Returns why a provider took no call for want of credentials. Whoever runs this may know where those are kept, other than an application.
+    fn refused(&self, way: &Way, message: &str) -> String {
+        let Some(reference) = self.credentials.get(&way.provider) else { return provider_failed(way, message) };
+        if ProcessSecrets.resolve(reference).is_some() {
+            let what = message.lines().next().unwrap_or(message);
+            return provider_failed(way, &format!("{what}\nhint: is the key at {reference} the right one?"));
+        }
+        let hint = match reference {
+            SecretRef::Env(name) => {
+                format!("hint: `export {name}=…`, or a provider with another `api_key` in bowline.yaml")
+            }
+            SecretRef::File(path) => format!("hint: write it to {path}, or name another `api_key` in bowline.yaml"),
+        };
+        provider_failed(way, &format!("there is no key at {reference}\n{hint}"))
     }
 
     /// Returns why there is no result at all, where a provider was asked and never answered.

@@ -103,8 +103,11 @@ impl Grader {
         };
         let subject = &called.subject;
         let (mut grades, mut judged) = (Vec::new(), Judged::default());
-        for assertion in assertions(&case.rules.assertions) {
-            let prepared = match self.prepared(assertion, &vars) {
+        let asserted = case.assertions();
+        let shared = assertions(&case.rules.assertions).count();
+        for (number, assertion) in assertions(&asserted).enumerate() {
+            // What a case has alone is made anew each time, and known by no address.
+            let prepared = match self.prepared(assertion, &vars, number < shared) {
                 Ok(prepared) => prepared,
                 Err(reason) => {
                     grades.push(Grade::failed_to(reason));
@@ -123,19 +126,27 @@ impl Grader {
             };
             grades.push(prepared.grade(assertion, subject, answer.as_ref(), &context));
         }
-        if case.rules.assertions.is_empty()
+        if asserted.is_empty()
             && let Some(error) = &subject.error
         {
             return Ok((Grade::failed_to(format!("the call failed: {error}")), judged));
         }
-        Ok((grade_case(&case.rules.assertions, grades, case.rules.threshold, &context), judged))
+        Ok((grade_case(&asserted, grades, case.rules.threshold, &context), judged))
     }
 
     /// Returns an assertion with its value rendered and compiled.
-    fn prepared(&self, assertion: &Assertion, vars: &Map<String, Value>) -> Result<Arc<Prepared>, String> {
+    fn prepared(
+        &self,
+        assertion: &Assertion,
+        vars: &Map<String, Value>,
+        is_shared: bool,
+    ) -> Result<Arc<Prepared>, String> {
         if has_template(&assertion.value) {
             let value = template::render_value(&assertion.value, vars).map_err(|error| bowline_types::chain(&error))?;
             return Prepared::new(assertion, &value).map(Arc::new);
+        }
+        if !is_shared {
+            return Prepared::new(assertion, &assertion.value).map(Arc::new);
         }
         let place = std::ptr::from_ref(assertion).addr();
         if let Some(known) = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
@@ -238,10 +249,9 @@ pub(crate) fn asked<'a>(cases: impl IntoIterator<Item = &'a Case>) -> (BTreeSet<
     let mut seen = HashSet::new();
     for case in cases {
         // Cases share what they have in common.
-        if !seen.insert(Arc::as_ptr(&case.rules).addr()) {
-            continue;
-        }
-        for assertion in assertions(&case.rules.assertions).filter(|assertion| is_judged(assertion)) {
+        let shared: &[_] = if seen.insert(Arc::as_ptr(&case.rules).addr()) { &case.rules.assertions } else { &[] };
+        let own = case.own_assertions();
+        for assertion in assertions(shared).chain(assertions(&own)).filter(|assertion| is_judged(assertion)) {
             let prompt = assertion.rubric_prompt.as_deref().or_else(|| case.rules.options.get("rubricPrompt"));
             let prompt = prompt.and_then(Value::as_str).and_then(|prompt| prompt.strip_prefix("prompt:"));
             match prompt.and_then(|name| name.parse().ok()) {

@@ -186,20 +186,17 @@ mod tests {
     use super::*;
 
     fn case(options: &Value) -> Case {
-        Case {
-            id: CaseId::new([0; 8], 1),
-            description: None,
-            vars: Map::new().into(),
-            rules: Arc::new(Rules {
-                assertions: Vec::new().into(),
-                threshold: None,
-                must_pass: false,
-                metadata: Map::new().into(),
-                repeat: 1,
-                only: None,
-                options: options.as_object().unwrap().clone().into(),
-            }),
-        }
+        let rules = Rules {
+            assertions: Vec::new().into(),
+            threshold: None,
+            must_pass: false,
+            metadata: Map::new().into(),
+            repeat: 1,
+            only: None,
+            own_file: None,
+            options: options.as_object().unwrap().clone().into(),
+        };
+        Case::new(CaseId::new([0; 8], 1), None, Map::new().into(), Arc::new(rules))
     }
 
     #[test]

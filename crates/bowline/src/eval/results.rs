@@ -7,6 +7,7 @@ use bowline_eval::{
     CaseResult, GateReport, ModelEntry, Policy, Reason, Report, Side, SuiteReport, Tally, Totals, VersionEntry,
     flip_reason, gate,
 };
+use bowline_store::Provenance;
 use bowline_types::{Clock as _, Digest, EnvironmentName, PromptName, SystemClock};
 
 use super::journal::Journal;
@@ -25,10 +26,10 @@ pub(crate) struct Results<'a> {
 
 /// What is known of a run beside its results.
 pub(crate) struct About {
-    /// The environment that was compared with; `None` where nothing was.
+    /// The environment whose gate this is; `None` where it is none.
     pub(crate) environment: Option<EnvironmentName>,
-    /// The commit of the working tree, with `-dirty` where files differ from it.
-    pub(crate) commit: Option<String>,
+    /// The commit of the working tree, and whether files differed from it when the run began.
+    pub(crate) provenance: Provenance,
     /// What the gate decides by.
     pub(crate) policy: Policy,
     /// Whether the gate is that of an environment with real providers, for which simulated answers are no evidence.
@@ -74,12 +75,15 @@ impl<'a> Results<'a> {
         if about.is_real && sums.simulated {
             suites.iter_mut().for_each(|suite| suite.gate.verdict.refuse(Reason::Simulated));
         }
+        let gate = about.environment.is_some();
         Ok(Report {
             schema_version: Report::SCHEMA_VERSION,
             bowline: env!("CARGO_PKG_VERSION").to_owned(),
             project: self.session.project_name().to_string(),
             environment: about.environment,
-            commit: about.commit,
+            gate,
+            commit: about.provenance.commit,
+            dirty: about.provenance.dirty,
             started_at: self.journal.head().started_at,
             finished_at: SystemClock.now(),
             versions: versions(self.plan()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bowline_eval::Suite;
 use bowline_prompt::Project;
 use bowline_providers::price::Table;
-use bowline_types::{Clock as _, EnvironmentName, ProjectName, PromptName, SystemClock, Usd};
+use bowline_types::{Clock as _, EnvironmentName, ProjectName, PromptName, ProviderName, SystemClock, Usd};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -134,10 +134,13 @@ impl<'a> Session<'a> {
         let concurrency = self.concurrency();
         let judges = self.judges.values().chain(self.prompts.values()).map(|judge| &judge.way);
         let ways = self.targets().map(|target| &target.way).chain(judges);
-        let lanes = ways.map(|way| (way.provider.clone(), Lane::new(concurrency))).collect();
+        let lanes: BTreeMap<_, _> = ways.map(|way| (way.provider.clone(), Lane::new(concurrency))).collect();
+        let kept =
+            |name: &ProviderName| Some((name.clone(), self.project.provider_in(self.environment, name)?.api_key?));
+        let credentials = lanes.keys().filter_map(kept).collect();
         // A budget is that of the run, however often it was interrupted.
         let budget = Budget::new(self.options.budget, self.spent(&journal)?);
-        let caller = Arc::new(Caller::new(world.gateway.clone(), world.key.clone(), lanes, cache, budget));
+        let caller = Arc::new(Caller::new(world.gateway.clone(), world.key.clone(), lanes, credentials, cache, budget));
         let grader = Grader::new(self.judges.clone(), self.prompts.clone());
         let progress = Progress::new(self.plan.calls, journal.done());
         let stop = signals()?;

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use bowline_gateway::GatewayOptions;
-use bowline_server::{ControlOptions, GatewayAuth, InternalOptions, TlsListener, internal_router};
+use bowline_server::{ControlOptions, GatewayAuth, HostRule, InternalOptions, ServerTls, TlsListener, internal_router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::{AddressBook, bind, refuse_plain, tls};
+use super::renew::renew;
+use super::{AddressBook, bind, refuse_plain, tls, tokens};
 use crate::cli::Serve;
 use crate::failure::Result;
 use crate::host::Host;
@@ -37,32 +39,55 @@ impl ControlServer {
         let server = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         let (control, stop) = (host.control.clone(), server.stop.clone());
         server.tasks.spawn(async move { control.run(stop).await });
-        let router = host.router(listener.local_addr()?, names);
-        let serving = axum::serve(listener, router).with_graceful_shutdown(server.stop.clone().cancelled_owned());
-        server.spawn(async move { told(serving.await, "the control API") });
+        let rule = HostRule::new(listener.local_addr()?, names.iter().cloned());
+        server.serve(listener, host.router(rule, server.stop.clone()), None, "the control API")?;
         Ok(server)
     }
 
     /// Also serves the internal API to gateways of other processes.
     ///
     /// # Errors
-    /// The token or the certificates cannot be read.
-    fn internal(&self, host: &Host, listener: TcpListener, serve: &Serve) -> Result<()> {
+    /// The tokens or the certificates cannot be read.
+    fn internal(&self, host: &Host, listener: TcpListener, serve: &Serve, workspace: &Workspace) -> Result<()> {
         let tls = tls::server(serve)?;
-        let certified = tls.as_ref().is_some_and(bowline_server::ServerTls::asks_for_certificates);
-        let auth = if certified { GatewayAuth::Certificate } else { GatewayAuth::Tokens(host.gateway_tokens()?) };
+        let certified = tls.as_ref().is_some_and(ServerTls::asks_for_certificates);
+        let auth = if certified {
+            GatewayAuth::Certificate
+        } else {
+            let source = tokens::gateway(serve, workspace)?;
+            let tokens = source.tokens.clone();
+            self.spawn(renew("tokens of gateways", move || source.reload(), self.stop.clone()));
+            GatewayAuth::Tokens(tokens)
+        };
         let (token_secret, shutdown) = (host.token_secret()?, self.stop.clone());
         let metrics = std::sync::Arc::clone(&host.metrics);
         let options = InternalOptions { auth, token_secret, metrics, shutdown };
-        let router = internal_router(host.control.clone(), options);
+        self.serve(listener, internal_router(host.control.clone(), options), tls, "the internal API")
+    }
+
+    /// Also serves the control API to other machines, without the console.
+    ///
+    /// # Errors
+    /// The certificates cannot be read.
+    fn api(&self, host: &Host, listener: TcpListener, serve: &Serve) -> Result<()> {
+        let tls = tls::api(serve)?;
+        let rule = match &tls {
+            Some(_) => HostRule::any(),
+            None => HostRule::new(listener.local_addr()?, serve.control_host.iter().cloned()),
+        };
+        self.serve(listener, host.api_router(rule, self.stop.clone()), tls, "the control API for other machines")
+    }
+
+    /// Serves routes on a listener until the end, with TLS where it is given, whose certificates are read again.
+    fn serve(&self, listener: TcpListener, router: Router, tls: Option<ServerTls>, what: &'static str) -> Result<()> {
         let stop = self.stop.clone().cancelled_owned();
         if let Some(tls) = tls {
             let serving = axum::serve(TlsListener::new(listener, tls.clone())?, router).with_graceful_shutdown(stop);
-            self.spawn(async move { told(serving.await, "the internal API") });
-            self.spawn(tls::renew(move || tls.reload(), self.stop.clone()));
+            self.spawn(async move { told(serving.await, what) });
+            self.spawn(renew("certificates", move || tls.reload(), self.stop.clone()));
         } else {
             let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
-            self.spawn(async move { told(serving.await, "the internal API") });
+            self.spawn(async move { told(serving.await, what) });
         }
         Ok(())
     }
@@ -101,19 +126,33 @@ pub(super) async fn run(serve: &Serve, workspace: &Workspace, with_gateway: bool
     };
     let control_listener = bind(&serve.control_listen, "--control-listen").await?;
     let internal_listener = bind(&serve.internal_listen, "--internal-listen").await?;
-    let at = |listener: &TcpListener| -> Result<SocketAddr> { Ok(listener.local_addr()?) };
-    let (control, internal) = (at(&control_listener)?, at(&internal_listener)?);
-    refuse_plain(control, "--control-listen", serve)?;
+    let api_listener = bind_some(serve.api_listen.as_deref(), "--api-listen").await?;
+    let admin_listener = bind_some(serve.admin_listen.as_deref(), "--admin-listen").await?;
+    let book = AddressBook {
+        gateway: at(gateway_listener.as_ref())?,
+        admin: at(admin_listener.as_ref())?,
+        control: at(Some(&control_listener))?,
+        api: at(api_listener.as_ref())?,
+        internal: at(Some(&internal_listener))?,
+    };
+    refuse_plain(book.control, "--control-listen", serve)?;
     if serve.tls_cert.is_none() {
-        refuse_plain(internal, "--internal-listen", serve)?;
+        refuse_plain(book.internal, "--internal-listen", serve)?;
+        refuse_plain(book.api, "--api-listen", serve)?;
     }
-    let gateway = gateway_listener.as_ref().map(at).transpose()?;
-    let book = AddressBook { gateway, admin: None, control: Some(control), internal: Some(internal) };
 
-    let host = Host::open(workspace.clone(), ControlOptions::default()).await?;
+    let admin_tokens = tokens::admin(serve, workspace)?;
+    let host = Host::open_with(workspace.clone(), ControlOptions::default(), admin_tokens.tokens.clone()).await?;
     let shutdown = signals()?;
     let server = ControlServer::start(&host, control_listener, &serve.control_host)?;
-    server.internal(&host, internal_listener, serve)?;
+    server.spawn(renew("admin tokens", move || admin_tokens.reload(), server.stopping()));
+    server.internal(&host, internal_listener, serve, workspace)?;
+    if let Some(listener) = api_listener {
+        server.api(&host, listener, serve)?;
+    }
+    if let Some(listener) = admin_listener {
+        server.serve(listener, host.probe_router(), None, "the listener of metrics")?;
+    }
     let gateways = TaskTracker::new();
     if let Some(listener) = gateway_listener {
         let otlp = host.exporter(serve.otlp.as_deref(), &server)?;
@@ -129,4 +168,15 @@ pub(super) async fn run(serve: &Serve, workspace: &Workspace, with_gateway: bool
     server.stop().await;
     host.close().await;
     Ok(())
+}
+
+async fn bind_some(address: Option<&str>, flag: &str) -> Result<Option<TcpListener>> {
+    match address {
+        Some(address) => bind(address, flag).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn at(listener: Option<&TcpListener>) -> Result<Option<SocketAddr>> {
+    Ok(listener.map(TcpListener::local_addr).transpose()?)
 }

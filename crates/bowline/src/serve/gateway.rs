@@ -8,7 +8,7 @@ use bowline_gateway::{Gateway, GatewayOptions, Parts, RecorderOptions, Secrets a
 use bowline_registry::Snapshot;
 use bowline_server::{Link, LinkOptions, TokenSource};
 use bowline_telemetry::Metrics;
-use bowline_types::{Clock, InstanceId, SecretRef};
+use bowline_types::{Clock, InstanceId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,8 @@ use tracing::{info, warn};
 use super::clock::ControlClock;
 use super::delivery::Delivery;
 use super::follow::{Follower, Stored};
-use super::{AddressBook, admin, bind, tls};
+use super::renew::renew;
+use super::{AddressBook, admin, bind, tls, tokens};
 use crate::cli::{Global, Serve};
 use crate::failure::{Failure, Result};
 use crate::host;
@@ -26,6 +27,8 @@ use crate::settings::{self, ProcessSecrets};
 use crate::up::signals;
 use crate::workspace::Workspace;
 
+/// Where a gateway that stands alone is watched, unless told otherwise.
+pub(super) const ADMIN_LISTEN: &str = "127.0.0.1:7083";
 /// How long shutdown waits for those who read metrics.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -33,7 +36,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(super) async fn run(global: &Global, serve: &Serve, workspace: &Workspace) -> Result<()> {
     let link = link(global, serve)?;
     let listener = bind(&serve.listen, "--listen").await?;
-    let admin_listener = bind(&serve.admin_listen, "--admin-listen").await?;
+    let admin_listener = bind(serve.admin_listen.as_deref().unwrap_or(ADMIN_LISTEN), "--admin-listen").await?;
     let book = AddressBook {
         gateway: Some(listener.local_addr()?),
         admin: Some(admin_listener.local_addr()?),
@@ -76,7 +79,7 @@ pub(super) async fn run(global: &Global, serve: &Serve, workspace: &Workspace) -
     let handle = gateway.handle();
     background.spawn(serve_admin(admin_listener, admin::router(handle.clone(), metrics), background_stop.clone()));
     let (certificates, renewing) = (link.clone(), background_stop.clone());
-    background.spawn(tls::renew(move || certificates.reload(), renewing));
+    background.spawn(renew("certificates", move || certificates.reload(), renewing));
     background.spawn(spool.run(Arc::new(Delivery(link.clone())), background_stop.clone()));
     let follower = Follower { link, handle, clock, snapshots: sender, workspace: workspace.clone(), known };
     serving.spawn(follower.run(shutdown.clone()));
@@ -108,12 +111,7 @@ fn link(global: &Global, serve: &Serve) -> Result<Link> {
         let hint = "hint: `--control http://HOST:7082`, or https; that is its `--internal-listen`";
         Failure::user(format!("a gateway needs a control role\n{hint}"))
     })?;
-    let uri: Option<http::Uri> = address.parse().ok();
-    let is_plain = uri.as_ref().is_some_and(|uri| uri.scheme_str() == Some("http"));
-    if is_plain && !serve.plain_http && !uri.as_ref().and_then(http::Uri::host).is_some_and(is_loopback) {
-        let hint = "hint: `https://`; or `--plain-http`, where something else encrypts";
-        return Err(Failure::user(format!("`--control {address}` would speak plain HTTP beyond this machine\n{hint}")));
-    }
+    refuse_plain_way(&address, serve)?;
     let token = serve.token.as_deref().map(token_source).transpose()?;
     if token.is_none() && serve.tls_cert.is_none() {
         let hint = "hint: `--token file:PATH` with its `gateway.token`, or `--tls-cert FILE --tls-key FILE`";
@@ -123,14 +121,24 @@ fn link(global: &Global, serve: &Serve) -> Result<Link> {
     Ok(link.context("the control role cannot be reached like that")?)
 }
 
+/// Refuses to send a token where others could read it. An address without a scheme is plain HTTP.
+pub(super) fn refuse_plain_way(address: &str, serve: &Serve) -> Result<()> {
+    let uri: Option<http::Uri> = address.parse().ok();
+    let is_plain = uri.as_ref().is_some_and(|uri| uri.scheme_str() != Some("https"));
+    if is_plain && !serve.plain_http && !uri.as_ref().and_then(http::Uri::host).is_some_and(is_loopback) {
+        let hint = "hint: `https://`; or `--plain-http`, where something else encrypts";
+        return Err(Failure::user(format!("`--control {address}` would speak plain HTTP beyond this machine\n{hint}")));
+    }
+    Ok(())
+}
+
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The text is not repeated where it is no reference, as it may be the token itself.
 fn token_source(text: &str) -> Result<TokenSource> {
-    let reference: SecretRef = text.parse().context("`--token` must say where the token is")?;
+    let reference = tokens::parse(text, "--token")?;
     Ok(Arc::new(move || ProcessSecrets.resolve(&reference)))
 }
 

@@ -1,7 +1,7 @@
 //! The operator: the kinds on Kubernetes on one side, the control API on the other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use axum::Router;
@@ -11,13 +11,14 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bowline_gateway::Secrets as _;
 use bowline_operator::{ControlSource, Handle, Metrics, Namespaces, Operator, Options};
-use bowline_server::{AdminToken, Client};
+use bowline_server::{Client, ClientOptions, TlsError};
 use bowline_telemetry::METRICS_CONTENT_TYPE;
 use bowline_types::{ProjectName, SecretRef};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
-use super::{AddressBook, bind, gateway};
+use super::{AddressBook, bind, gateway, renew, tls, tokens};
 use crate::cli::{Global, Role, Serve};
 use crate::failure::{Failure, Result};
 use crate::settings::{self, ProcessSecrets};
@@ -41,14 +42,18 @@ pub(super) async fn run(global: &Global, serve: &Serve) -> Result<()> {
         identity: identity(),
         gateway_url: serve.gateway_url.clone(),
     };
-    let control = control(global, serve)?;
-    let listener = bind(&serve.admin_listen, "--admin-listen").await?;
+    let way = Arc::new(Way::new(global, serve)?);
+    let reached = Arc::clone(&way);
+    let control: ControlSource = Arc::new(move |project| reached.client(project));
+    let address = serve.admin_listen.as_deref().unwrap_or(gateway::ADMIN_LISTEN);
+    let listener = bind(address, "--admin-listen").await?;
     let book = AddressBook { admin: Some(listener.local_addr()?), ..AddressBook::default() };
     let client = bowline_operator::connect().await.map_err(anyhow::Error::from)?;
     let shutdown = signals()?;
     let operator = Operator::new(client, options, control, settings::clock()?, Arc::new(Metrics::new()));
     let (watching, watching_stop) = (TaskTracker::new(), CancellationToken::new());
     watching.spawn(gateway::serve_admin(listener, router(operator.handle()), watching_stop.clone()));
+    watching.spawn(renew::renew("certificates", move || way.reload(), watching_stop.clone()));
     book.print();
     operator.run(shutdown).await;
     watching_stop.cancel();
@@ -74,24 +79,61 @@ fn router(handle: Handle) -> Router {
         .with_state(handle)
 }
 
-/// Returns how the control role is reached. The token is read anew for every project, so that a new one takes effect.
-fn control(global: &Global, serve: &Serve) -> Result<ControlSource> {
-    let address = global.control.clone().or_else(|| settings::variable("BOWLINE_CONTROL")).ok_or_else(|| {
-        Failure::user(
-            "an operator needs a control role\nhint: `--control https://HOST:7084`; that is its `--api-listen`",
-        )
-    })?;
-    let token = serve.admin_token.as_deref().ok_or_else(|| {
-        Failure::user(
-            "an operator must prove itself to the control role\nhint: `--admin-token file:PATH` with its `admin.token`",
-        )
-    })?;
-    let token: SecretRef = token.parse().context("`--admin-token` must say where the token is")?;
-    let host = address.trim_start_matches("http://").to_owned();
-    Ok(Arc::new(move |project| {
-        let token = ProcessSecrets.resolve(&token)?;
-        Some(Client::network(host.clone(), project.clone(), AdminToken::new(token.expose())))
-    }))
+/// The way to the control role. The authority that it is trusted by may come after the operator, which makes it: it is then read once it is there,
+/// and read again when it changes.
+struct Way {
+    serve: Serve,
+    address: String,
+    token: SecretRef,
+    client: OnceLock<Client>,
+}
+
+// === impl Way ===
+
+impl Way {
+    fn new(global: &Global, serve: &Serve) -> Result<Self> {
+        let address = global.control.clone().or_else(|| settings::variable("BOWLINE_CONTROL")).ok_or_else(|| {
+            let hint = "hint: `--control https://HOST:7084`; that is its `--api-listen`";
+            Failure::user(format!("an operator needs a control role\n{hint}"))
+        })?;
+        gateway::refuse_plain_way(&address, serve)?;
+        let token = serve.admin_token.as_deref().ok_or_else(|| {
+            let hint = "hint: `--admin-token file:PATH` with its `admin.token`";
+            Failure::user(format!("an operator must prove itself to the control role\n{hint}"))
+        })?;
+        let token = tokens::parse(token, "--admin-token")?;
+        let way = Self { serve: serve.clone(), address, token, client: OnceLock::new() };
+        if serve.tls_ca.is_none() {
+            // Nothing is read that could come later, so what is wrong is told now.
+            way.make()?;
+        }
+        Ok(way)
+    }
+
+    /// Returns a client of a project; `None` while there is no authority to trust yet. Blocks at most on small files.
+    fn client(&self, project: &ProjectName) -> Option<Client> {
+        if self.client.get().is_none()
+            && let Err(failure) = self.make()
+        {
+            debug!(error = failure.message(), "there is no way to the control role yet");
+        }
+        self.client.get().map(|client| client.of(project.clone()))
+    }
+
+    fn make(&self) -> Result<()> {
+        let token = self.token.clone();
+        let token = Arc::new(move || ProcessSecrets.resolve(&token));
+        let options = ClientOptions { address: self.address.clone(), token, tls: tls::client(&self.serve)? };
+        // The project is that of each call.
+        let client = Client::remote(options, ProjectName::new("bowline").map_err(anyhow::Error::from)?);
+        let client = client.map_err(anyhow::Error::from)?;
+        drop(self.client.set(client));
+        Ok(())
+    }
+
+    fn reload(&self) -> std::result::Result<bool, TlsError> {
+        self.client.get().map_or(Ok(false), Client::reload)
+    }
 }
 
 /// Reads `a,b=project`.

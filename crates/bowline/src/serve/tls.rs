@@ -1,18 +1,10 @@
-//! The certificates of `bowline serve`, and that they are read again.
-
-use std::time::Duration;
+//! The certificates of `bowline serve`.
 
 use anyhow::Context;
-use bowline_server::{ClientTls, ServerTls, TlsError, TlsFiles};
-use bowline_types::chain;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use bowline_server::{ClientTls, ServerTls, TlsFiles};
 
 use crate::cli::Serve;
 use crate::failure::Result;
-
-/// How often certificates are read again.
-const INTERVAL: Duration = Duration::from_secs(5);
 
 fn files(serve: &Serve) -> TlsFiles {
     TlsFiles { identity: serve.tls_cert.clone().zip(serve.tls_key.clone()), authorities: serve.tls_ca.clone() }
@@ -29,6 +21,18 @@ pub(super) fn server(serve: &Serve) -> Result<Option<ServerTls>> {
     Ok(Some(ServerTls::load(files(serve)).context("TLS could not be set up")?))
 }
 
+/// Returns the TLS of the control API for other machines: the same certificate, and no certificate is asked for, since the token is.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn api(serve: &Serve) -> Result<Option<ServerTls>> {
+    let files = TlsFiles { authorities: None, ..files(serve) };
+    if files.identity.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(ServerTls::load(files).context("TLS could not be set up")?))
+}
+
 /// Returns the TLS of a gateway towards the control role; `None` where no file is given.
 ///
 /// # Errors
@@ -38,33 +42,4 @@ pub(super) fn client(serve: &Serve) -> Result<Option<ClientTls>> {
         return Ok(None);
     }
     Ok(Some(ClientTls::load(files(serve)).context("TLS could not be set up")?))
-}
-
-/// Reads certificates again and again until told to stop. What cannot be used is told once, and what was there stays in use.
-pub(super) async fn renew(
-    reload: impl Fn() -> std::result::Result<bool, TlsError> + Clone + Send + 'static,
-    shutdown: CancellationToken,
-) {
-    let mut failed = None;
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
-        let reload = reload.clone();
-        let error = match tokio::task::spawn_blocking(reload).await {
-            Ok(Ok(changed)) => {
-                if changed {
-                    info!("certificates were renewed");
-                }
-                None
-            }
-            Ok(Err(error)) => Some(chain(&error)),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(error) = error.as_deref().filter(|_| error != failed) {
-            warn!(error, "certificates could not be read again; those before stay in use");
-        }
-        failed = error;
-    }
 }

@@ -36,10 +36,12 @@ pub(crate) fn report(project: &Project, change: impl FnOnce(&mut Value)) {
     let bundle = project.json(&["bundle", "inspect"]);
     let now = std::process::Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
     let mut report = json!({
-        "schema_version": 1,
+        "schema_version": 2,
         "finished_at": String::from_utf8(now.stdout).unwrap().trim(),
         "environment": "prod",
+        "gate": true,
         "commit": bundle["commit"],
+        "dirty": false,
         "versions": bundle["versions"],
         "suites": [{
             "name": "evals/support.yaml", "digest": bundle["files"][0]["digest"], "verdict": "pass", "cases": 30, "passed": 30,

@@ -265,7 +265,42 @@ fn a_provider_that_is_down_ends_a_run() {
     check(&project, &["test"], 1, &["provider `openai` cannot be used: could not connect to the provider", "hint:"]);
     let project = example("127.0.0.1:9");
     project.edit("bowline.yaml", "identity: openai", "identity: openai, api_key: env:NOT_THERE");
-    check(&project, &["test"], 1, &["the credential of provider `openai` is not there"]);
+    let missing = "provider `openai` cannot be used: there is no key at env:NOT_THERE";
+    check(&project, &["test"], 1, &[missing, "hint: `export NOT_THERE=…`"]);
+}
+
+/// The environment of a pull request stands in no file: what is live there comes from control, providers from the one that it was made from.
+#[test]
+fn the_gate_of_a_temporary_environment() {
+    let provider = Provider::start(EXACT);
+    let project = released(&provider.address);
+    let at_staging = format!(
+        "staging: {{ providers: {{ openai: {{ base_url: 'http://{}/v1' }} }} }}\n  prod: {{}}",
+        provider.address
+    );
+    project.edit("bowline.yaml", "prod: {}", &at_staging);
+    project.edit(
+        "bowline.yaml",
+        &format!("base_url: \"http://{}/v1\"", provider.address),
+        "base_url: \"http://127.0.0.1:9/v1\"",
+    );
+    check(&project, &["release", "--env", "staging"], 0, &[]);
+    check(&project, &["test", "--gate", "--env", "pr-1"], 1, &["environment `pr-1` is not in bowline.yaml"]);
+    check(&project, &["env", "create", "pr-1", "--from", "staging", "--ttl", "3d"], 0, &[]);
+    patch(&project, "v2.patch");
+    check(&project, &["test", "--gate", "--env", "pr-1", "--report", "json=r.json"], 100, &["1 case that must pass"]);
+    let report: Value = serde_json::from_str(&fs::read_to_string(project.path().join("r.json")).unwrap()).unwrap();
+    assert_eq!((&report["environment"], &report["gate"]), (&Value::from("pr-1"), &Value::Bool(true)));
+    assert!(report["versions"][0]["stable"].is_string(), "{}", report["versions"]);
+    check(&project, &["test", "--gate", "--env", "pr-2"], 1, &["environment `pr-2` is not in", "did you mean `pr-1`?"]);
+}
+
+#[test]
+fn a_dataset_is_no_suite() {
+    let project = example("127.0.0.1:9");
+    project.write("evals/cases.csv", "ticket,__expected\na,b\n");
+    let hint = "hint: a suite is a YAML file; one with `tests: file://cases.csv` has the cases of this file";
+    check(&project, &["test", "--suite", "evals/cases.csv"], 1, &["evals/cases.csv is no suite", hint]);
 }
 
 #[test]
@@ -387,7 +422,7 @@ fn the_report_of_a_run_is_held_against_a_policy() {
     check(&project, &["bundle", "key", "generate", "--no-password", "--to", "ci"], 0, &[]);
     project.commit("policy");
     let attested = |options: &[&str], code| {
-        let run = ["test", "--gate", "--env", "staging", "--report", "attestation=.bowline/report.json"];
+        let run = ["test", "--env", "staging", "--report", "attestation=.bowline/report.json"];
         check(&project, &[run.as_slice(), options].concat(), code, &[]);
         check(&project, &["bundle", "build"], 0, &[]);
         // A push signs in the layout before it sends anything; this registry is not there.
@@ -397,14 +432,28 @@ fn the_report_of_a_run_is_held_against_a_policy() {
     };
     let release = |environment| ["release", "--env", environment, "--bundle", "oci:.bowline/bundles:latest"];
 
-    attested(&["--filter", "legal"], 0);
+    attested(&[], 100);
+    let no_gate = "failed suite support ran at the gate of staging: it ran without `--gate`, which proves no gate";
+    check(&project, &release("staging"), 1, &[no_gate, "hint: run `bowline test --gate --env staging --report"]);
+    attested(&["--gate", "--filter", "legal"], 0);
     check(&project, &release("staging"), 1, &["failed suite support passed: it could not decide"]);
-    attested(&[], 0);
-    check(&project, &release("prod"), 1, &["held suite support passed", "its answers came from the simulator"]);
-    check(&project, &release("staging"), 0, &["held suite support passed", "live in staging"]);
+    attested(&["--gate"], 0);
+    let elsewhere = "failed suite support ran at the gate of prod: it ran at the gate of staging";
+    check(&project, &release("prod"), 1, &["held suite support passed", "came from the simulator", elsewhere]);
+    project.edit(
+        "bowline.yaml",
+        &format!("prod: {policy}"),
+        &format!("prod: {}", policy.replace("suites", "report_env: staging, suites")),
+    );
+    let staging = "held suite support ran at the gate of prod or staging: at that of staging";
+    check(&project, &release("prod"), 1, &[staging, "its answers came from the simulator"]);
+    let first =
+        "held suite support ran at the gate of staging: at that of staging, where none of its prompts had another";
+    check(&project, &release("staging"), 0, &["held suite support passed", first, "live in staging"]);
 
     patch(&project, "v2.patch");
     project.commit("worse");
-    attested(&[], 100);
-    check(&project, &release("staging"), 1, &["failed suite support passed: it failed"]);
+    attested(&["--gate"], 100);
+    let compared = "held suite support ran at the gate of staging: at that of staging, compared with support/classify ";
+    check(&project, &release("staging"), 1, &["failed suite support passed: it failed", compared]);
 }

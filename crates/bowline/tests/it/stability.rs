@@ -77,6 +77,7 @@ fn release(simulator: &str, text: &str) -> ReleaseRequest {
         config: serde_json::to_value(report.project.as_ref().unwrap()).unwrap(),
         retry: false,
         bundle: None,
+        fence: None,
         prompts: prompts.collect(),
     }
 }

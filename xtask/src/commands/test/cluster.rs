@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -14,6 +15,12 @@ pub(super) fn run() -> anyhow::Result<Outcome> {
 
 fn work(cluster: &ControlPlane) -> anyhow::Result<()> {
     let kubectl = |arguments: &[&str]| cluster.kubectl(arguments);
+    let kubeconfig = cluster.call("kubeconfig", &[])?;
+    anyhow::ensure!(
+        Path::new(kubeconfig.trim()) == cluster.folder.join("kubeconfig"),
+        "`cluster kubeconfig` printed {kubeconfig}"
+    );
+    kubectl(&["get", "namespaces"])?;
     let object = cluster.beside("json");
     let content = json!({
         "apiVersion": "v1",

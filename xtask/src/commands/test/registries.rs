@@ -1,23 +1,8 @@
 use crate::commands::Outcome;
 use crate::debian;
-use crate::go::Package;
+use crate::go::{COSIGN, REGISTRY};
 use crate::process;
 use crate::workspace::Workspace;
-
-/// With the referrers API, which Debian's does not have.
-const REGISTRY: Package<'static> = Package {
-    folder: "tests/go/registry",
-    path: "github.com/distribution/distribution/v3/cmd/registry",
-    program: "registry",
-    values: &[],
-};
-
-const COSIGN: Package<'static> = Package {
-    folder: "tests/go/cosign",
-    path: "github.com/sigstore/cosign/v3/cmd/cosign",
-    program: "cosign",
-    values: &[],
-};
 
 /// Runs the tests that talk to real registries, one with the referrers API and one without, and to cosign.
 pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {

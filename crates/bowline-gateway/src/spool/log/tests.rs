@@ -59,6 +59,28 @@ fn entries_come_back_in_order_over_segments_and_restarts() {
 }
 
 #[test]
+fn what_is_to_be_synced_is_what_is_not_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path(), 64 * 1024).unwrap();
+    log.append(&[vec![b'x'; 3_000]], AT).unwrap();
+    log.append(&[vec![b'x'; 3_000]], AT).unwrap();
+    log.append(&[vec![b'x'; 3_000]], AT).unwrap();
+    let numbers = |unsynced: &Unsynced| unsynced.files.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+    let unsynced = log.unsynced();
+    assert_eq!((numbers(&unsynced), unsynced.folder.is_some()), (vec![1, 2, 3], true));
+    unsynced.sync().unwrap();
+    // What could not be synced comes again, once, for as long as it waits.
+    log.unsynced_again(unsynced);
+    let taken = log.read(1, 1).unwrap();
+    log.acknowledge(&taken).unwrap();
+    for _ in 0..3 {
+        let unsynced = log.unsynced();
+        assert_eq!(numbers(&unsynced), [2, 3]);
+        log.unsynced_again(unsynced);
+    }
+}
+
+#[test]
 fn a_full_log_takes_what_has_room_and_again_after_delivery() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::open(folder.path(), 64 * 1024).unwrap();

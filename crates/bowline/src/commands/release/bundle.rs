@@ -59,9 +59,14 @@ fn told(environment: &EnvironmentName, lines: &[Line]) -> Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
-    let hint = format!("hint: `environments.{environment}.policy` in bowline.yaml asks for it");
+    let mut hints: Vec<_> =
+        lines.iter().filter_map(|line| line.hint.as_ref()).map(|hint| format!("hint: {hint}")).collect();
+    // Several lines may fail for one reason.
+    hints.dedup();
+    hints.push(format!("hint: `environments.{environment}.policy` in bowline.yaml asks for it"));
     Err(Failure::user(format!(
-        "nothing was released to `{environment}`: its policy fails: {}\n{hint}",
-        failed.join("; ")
+        "nothing was released to `{environment}`: its policy fails: {}\n{}",
+        failed.join("; "),
+        hints.join("\n")
     )))
 }

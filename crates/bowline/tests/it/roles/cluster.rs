@@ -77,8 +77,10 @@ type Pool = hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>;
 /// What an application was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
-    /// Every answer with status 200, with its arm.
+    /// Every answer with status 200 that came to its end, with its arm.
     pub(crate) answers: BTreeMap<InferenceId, String>,
+    /// Those of them that were streamed.
+    pub(crate) streamed: u64,
     /// Judgements that were acknowledged.
     pub(crate) judgements: BTreeSet<OutcomeId>,
     /// Judgements that were refused, since they could not be kept.
@@ -94,6 +96,15 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn answered(&mut self, id: InferenceId, arm: String, stream: bool) {
+        self.answers.insert(id, arm);
+        self.streamed += u64::from(stream);
+    }
 }
 
 // === impl Role ===
@@ -232,6 +243,12 @@ impl Cluster {
         self.control.take().unwrap().kill();
     }
 
+    /// Kills a gateway and starts it again.
+    pub(crate) async fn gateway_kill(&mut self, index: usize) {
+        self.gateways[index].take().unwrap().kill();
+        self.gateway_start(index).await;
+    }
+
     /// Starts a gateway where it was before, and waits until it is ready.
     pub(crate) async fn gateway_start(&mut self, index: usize) {
         let data = self.folder.path().join(format!("gateway-{index}"));
@@ -341,7 +358,9 @@ impl Caller {
             if stop.is_cancelled() {
                 return;
             }
-            let body = json!({"model": "prompt:hello", "messages": [{"role": "user", "content": "I am new."}]});
+            let stream = call % 3 == 0;
+            let messages = json!([{"role": "user", "content": "I am new."}]);
+            let body = json!({"model": "prompt:hello", "messages": messages, "stream": stream});
             match self.post("/v1/chat/completions", &format!("{}-{call}", self.name), &body).await {
                 None => self.broken().await,
                 Some(answer) if answer.status != 200 => {
@@ -351,7 +370,8 @@ impl Caller {
                     let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
                     let token: InferenceToken = header("x-bowline-inference").parse().unwrap();
                     let arm = header("x-bowline-arm").to_owned();
-                    self.counted.lock().unwrap().answers.insert(token.inference, arm);
+                    assert!(!stream || answer.body.ends_with(b"data: [DONE]\n\n"), "half a stream that ends well");
+                    self.counted.lock().unwrap().answered(token.inference, arm, stream);
                     self.judge(header("x-bowline-inference"), call % 10 != 0).await;
                 }
             }
