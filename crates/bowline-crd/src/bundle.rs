@@ -168,7 +168,7 @@ pub struct PromptBundleStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled; Verified, Evaluated, Released.
+    /// Ready, Reconciling, Stalled; Verified, Evaluated, Released; LeverHandled after a `freeze`.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]

@@ -23,7 +23,7 @@ use crate::schema;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a Prompt is a projection: change the prompt's file in Git"))]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a Prompt is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate prompt NAME bowline.dev/rollback=\"prod why\""))]
 pub struct PromptSpec {
     /// The project.
     #[schemars(schema_with = "schema::segment")]

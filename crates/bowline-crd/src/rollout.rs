@@ -30,7 +30,7 @@ use crate::schema;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a PromptRollout is a projection: pull a lever with an annotation, or release another version"))]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a PromptRollout is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate promptrollout NAME bowline.dev/abort=\"why\" (or bowline.dev/promote=\"why\")"))]
 pub struct PromptRolloutSpec {
     /// The project.
     #[schemars(schema_with = "schema::segment")]

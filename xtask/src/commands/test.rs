@@ -20,8 +20,8 @@ mod registries;
 /// How much to run.
 #[derive(clap::Args)]
 pub(super) struct Options {
-    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries and
-    /// cosign; and the tour and the demo.
+    /// Also what needs more than the Rust toolchain: cargo-deny, Python with the OpenAI SDK, a browser, Go with real registries,
+    /// cosign and the API server of Kubernetes; and the tour and the demo.
     #[arg(long)]
     full: bool,
     /// One step, by its name in the table at the end
@@ -65,7 +65,7 @@ const FULL: [Step; 10] = [
     Step { name: "api server", run: api_server::run },
 ];
 
-/// Runs when it is named only: on a new machine it builds Kubernetes, which takes longer than all the others together.
+/// Runs when it is named only: it tries the chores that bring a cluster up, not the product.
 const NAMED: [Step; 1] = [Step { name: "cluster", run: |_| cluster::run() }];
 
 /// Runs the steps up to the first that fails, and prints what became of each.

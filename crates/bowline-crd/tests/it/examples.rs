@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use bowline_crd::{Lever, ModelBackend, PromptBundle};
+use bowline_crd::{Lever, Live, ModelBackend, Prompt, PromptBundle, PromptRollout, PromptVersion};
 use kube::core::cel::{apply_defaults, validate_cel};
 use kube::{CustomResourceExt, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) fn file(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
@@ -74,4 +74,81 @@ fn every_lever_short_name_and_condition_is_explained() {
     {
         assert!(page.contains(&format!("\n| {condition} |")), "{condition}");
     }
+}
+
+/// Checks that reading and writing an object that has everything gives the same JSON.
+fn same<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned>(spec: &Value, status: &Value) {
+    let value = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": "x", "namespace": "desk", "uid": "u"},
+        "spec": spec,
+        "status": status,
+    });
+    let object: K = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&object).unwrap(), value);
+}
+
+#[test]
+fn what_the_operator_writes_comes_back_as_it_was() {
+    let (a, b, time) =
+        (format!("sha256:{}", "a".repeat(64)), format!("sha256:{}", "b".repeat(64)), "2026-11-25T10:00:00Z");
+    let conditions = json!([{
+        "type": "Ready", "status": "True", "reason": "Live", "message": "m", "observedGeneration": 2, "lastTransitionTime": time,
+    }]);
+    let live = json!({"name": "prod", "version": a, "short": "aaaaaaaaaaaa", "movedAt": time, "rollout": 7});
+    same::<Prompt>(
+        &json!({"project": "desk", "prompt": "Support/answer_1"}),
+        &json!({"observedGeneration": 2, "conditions": conditions, "environments": [live], "summary": "prod aaaaaaaaaaaa"}),
+    );
+    same::<PromptVersion>(
+        &json!({
+            "project": "desk", "prompt": "support/answer", "digest": a, "bundle": b, "commit": "3f9a", "author": "Ada <ada@example.com>",
+        }),
+        &json!({"observedGeneration": 2, "conditions": conditions}),
+    );
+    same::<PromptRollout>(
+        &json!({
+            "project": "desk", "prompt": "support/answer", "environment": "prod", "number": 7, "stable": a, "candidate": b,
+            "stages": ["10%", "50%"],
+        }),
+        &json!({
+            "observedGeneration": 2, "conditions": conditions, "state": "rolled_back", "stage": 1, "share": "10%",
+            "stable": {"units": 1204, "rate": "0.883"}, "candidate": {"units": 0}, "eRollback": "41.5", "ePromote": "0.02",
+            "verdict": "rollback", "why": "worse", "startedAt": time, "endedAt": time,
+            "lever": {"name": "abort", "actor": "ada", "why": "refunds", "at": time, "outcome": "aborted"},
+        }),
+    );
+    same::<PromptBundle>(
+        &json!({
+            "source": {"repository": "r.example/desk", "digest": a, "pollInterval": "30s", "pullSecret": {"name": "s"},
+                "ca": {"name": "s", "key": "ca.crt"}, "plainHttp": false},
+            "verification": {"signers": [{"name": "ci", "publicKey": "k"}], "suites": ["support"], "reportMaxAge": "3d",
+                "acceptSimulated": false, "insecureUnsigned": false},
+            "environments": ["staging", "prod"],
+            "suspend": true,
+            "keys": [{"secretName": "k", "environment": "prod", "rotateAfter": "30d"}],
+            "serviceAccounts": [{"name": "desk", "environment": "prod"}],
+        }),
+        &json!({
+            "observedGeneration": 2, "conditions": conditions, "project": "desk", "digest": a, "commit": "3f9a", "revision": 4,
+            "environments": [{"name": "prod", "digest": a, "live": 1, "rollingOut": 1, "held": 0, "frozen": "ada: until Monday"}],
+            "keys": [{"secretName": "k", "id": "key_1", "issuedAt": time, "previous": "key_0"}],
+        }),
+    );
+}
+
+#[test]
+fn what_is_live_fits_into_a_line() {
+    let live = |name: &str| -> Live {
+        let version = format!("sha256:{}", "a".repeat(64));
+        let value =
+            json!({"name": name, "version": version, "short": "aaaaaaaaaaaa", "movedAt": "2026-11-25T10:00:00Z"});
+        serde_json::from_value(value).unwrap()
+    };
+    assert_eq!(Live::summary(&[]), "");
+    assert_eq!(Live::summary(&[live("prod"), live("dev")]), "prod aaaaaaaaaaaa, dev aaaaaaaaaaaa");
+    let longest = "e".repeat(64);
+    let many = Live::summary(&vec![live(&longest); 64]);
+    assert!(many.ends_with(", 60 more") && many.len() <= 512, "{many}");
 }

@@ -167,7 +167,9 @@ fn a_backend_stays_with_its_provider() {
 fn projections_do_not_change() {
     let prompt = json!({"project": "desk", "prompt": "support/answer"});
     check_update("prompts", &prompt, &prompt, None);
-    let refusal = Some("a Prompt is a projection: change the prompt's file in Git");
+    let refusal = Some(
+        "a Prompt is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate prompt NAME",
+    );
     check_update("prompts", &prompt, &with(&prompt, "/prompt", json!("support/other")), refusal);
 
     let version = json!({"project": "desk", "prompt": "support/answer", "digest": digest("a"), "bundle": digest("b")});
@@ -179,7 +181,9 @@ fn projections_do_not_change() {
     let rollout = json!({"project": "desk", "prompt": "support/answer", "environment": "prod", "number": 7,
         "stable": digest("a"), "candidate": digest("b"), "stages": ["10%"]});
     check_update("promptrollouts", &rollout, &rollout, None);
-    let refusal = Some("a PromptRollout is a projection: pull a lever with an annotation, or release another version");
+    let refusal = Some(
+        "a PromptRollout is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate promptrollout NAME",
+    );
     check_update("promptrollouts", &rollout, &with(&rollout, "/stages", json!(["100%"])), refusal);
 }
 

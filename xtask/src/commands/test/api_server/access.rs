@@ -58,6 +58,8 @@ fn namespaced(cluster: &ControlPlane) -> anyhow::Result<()> {
         ("update", "leases.coordination.k8s.io", "bowline-system", true),
         ("create", "secrets", "bowline-system", true),
         ("get", "secrets/bowline-tokens", "bowline-system", true),
+        ("update", "secrets/bowline-tls", "bowline-system", true),
+        ("update", "secrets/others", "bowline-system", false),
         ("get", "secrets/others", "bowline-system", false),
         ("patch", "pods", "bowline-system", true),
     ] {

@@ -116,10 +116,10 @@ fn nothing_changes_what_is_immutable(cluster: &ControlPlane) -> anyhow::Result<(
     let spec = |field: &str, value: Value| json!({"spec": {field: value}});
     let message = "a version is immutable: a change in Git is another version";
     patch_refused(cluster, VERSION, &spec("digest", json!(digest("c"))), &operator, message)?;
-    let message = "a Prompt is a projection: change the prompt's file in Git";
+    let message = "a Prompt is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate prompt NAME";
     patch_refused(cluster, PROMPT, &spec("prompt", json!("support/other")), &operator, message)?;
     patch_refused(cluster, PROMPT, &spec("prompt", json!("support/other")), &[], message)?;
-    let message = "a PromptRollout is a projection: pull a lever with an annotation";
+    let message = "a PromptRollout is a projection that the operator writes: change the prompt's file in Git; to act now: kubectl annotate promptrollout NAME";
     patch_refused(cluster, ROLLOUT, &spec("stages", json!(["100%"])), &operator, message)
 }
 
