@@ -8,7 +8,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bowline_types::{Digest, Timestamp};
+use bowline_prompt::Project;
+use bowline_types::{Digest, EnvironmentName, Timestamp};
 use serde::Serialize;
 
 pub use report::{PREDICATE, Report, ReportError, ReportSuite, Verdict as ReportVerdict};
@@ -64,6 +65,22 @@ pub struct Line {
 // === impl Policy ===
 
 impl Policy {
+    /// Returns what the project file `here` asks of a bundle whose own project file is `theirs`.
+    ///
+    /// Who is judged does not bring the law, so the lines are those of `here`; but an environment is real where either of the two files says so: a
+    /// bundle does not make a real environment a simulated one, and be judged as such.
+    #[must_use]
+    pub fn declared(here: &Project, theirs: &Project, environment: &EnvironmentName) -> Self {
+        let declared = here.environments.get(environment).map(|environment| &environment.policy);
+        let declared = declared.cloned().unwrap_or_default();
+        Self {
+            signers: declared.signers.iter().map(ToString::to_string).collect(),
+            suites: declared.suites,
+            report_age_max: Some(declared.report_max_age),
+            simulated: !(here.is_real(environment) || theirs.is_real(environment)),
+        }
+    }
+
     /// Holds the evidence against every line of the policy; a policy without lines asks nothing.
     #[must_use]
     pub fn evaluate(&self, evidence: &Evidence, now: Timestamp) -> Vec<Line> {

@@ -1,11 +1,7 @@
-//! Bundles in layouts and registries, and what is attached to them.
+//! Where the bundles and keys of a command are.
 
-mod attach;
-mod evidence;
+mod keys;
 mod place;
-mod store;
 
-pub(crate) use attach::{PASSWORD, Signing, attach, key_password};
-pub(crate) use evidence::{Refused, gather, public_key};
-pub(crate) use place::{Found, Registry, latest, local};
-pub(crate) use store::{content, read, write};
+pub(crate) use keys::{PASSWORD, key_password, public_key, signing};
+pub(crate) use place::{client, latest, local};

@@ -92,6 +92,12 @@ impl From<bowline_registry::bundle::Error> for Failure {
     }
 }
 
+impl From<bowline_delivery::Error> for Failure {
+    fn from(error: bowline_delivery::Error) -> Self {
+        Self { internal: false, error: error.into() }
+    }
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let internal = match &error {

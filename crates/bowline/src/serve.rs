@@ -6,6 +6,7 @@ mod control;
 mod delivery;
 mod follow;
 mod gateway;
+mod operator;
 mod tls;
 
 use std::net::SocketAddr;
@@ -44,7 +45,15 @@ struct AddressBook {
 /// # Errors
 /// An option is missing or does not fit, an address is taken, or the folder is in use.
 pub(crate) async fn run(global: &Global, serve: &Serve) -> Result<ExitCode> {
-    let workspace = Workspace::at(&serve.data)?;
+    if serve.has(Role::Operator) {
+        return operator::run(global, serve).await.map(|()| ExitCode::SUCCESS);
+    }
+    let data = serve.data.as_ref().ok_or_else(|| {
+        Failure::user(
+            "`--data DIR` is missing\nhint: control and gateways keep what they must not lose in a folder of their own",
+        )
+    })?;
+    let workspace = Workspace::at(data)?;
     // What a killed process left there is wrong from now on.
     workspace.addresses_remove();
     let result = match (serve.has(Role::Control), serve.has(Role::Gateway)) {
@@ -77,6 +86,12 @@ impl AddressBook {
     fn tell(&self, workspace: &Workspace) -> Result<()> {
         let text = serde_json::to_string(self).context("addresses could not be written as JSON")?;
         workspace.addresses_write(&text)?;
+        self.print();
+        Ok(())
+    }
+
+    /// Says it to people.
+    fn print(&self) {
         let named = |name: &str, address: Option<SocketAddr>, path: &str| {
             if let Some(address) = address {
                 line(format!("{name:9} http://{address}{path}"));
@@ -88,6 +103,5 @@ impl AddressBook {
         if let Some(address) = self.internal {
             line(format!("internal  {address}"));
         }
-        Ok(())
     }
 }

@@ -105,17 +105,12 @@ impl Transport {
         service: Option<&str>,
         scope: &str,
     ) -> Result<Secret, Problem> {
-        let mut fields = Serializer::new(String::new());
-        fields.extend_pairs(service.map(|service| ("service", service)));
-        fields.append_pair("scope", scope);
-        let answer = if let Account::Token(refresh) = account {
-            // <https://distribution.github.io/distribution/spec/auth/oauth/>, read 2026-11-25.
-            fields.append_pair("grant_type", "refresh_token").append_pair("client_id", CLIENT_ID);
-            let form = fields.append_pair("refresh_token", refresh.expose()).finish();
-            self.token_call(realm, Method::POST, None, Some(form)).await?
+        let fields = fields(account, service, scope);
+        let answer = if let Account::Token(_) = account {
+            self.token_call(realm, Method::POST, None, Some(fields)).await?
         } else {
             let separator = if realm.contains('?') { '&' } else { '?' };
-            let url = format!("{realm}{separator}{}", fields.finish());
+            let url = format!("{realm}{separator}{fields}");
             self.token_call(&url, Method::GET, account.basic().as_ref(), None).await?
         };
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
@@ -193,6 +188,19 @@ fn from_docker(path: &std::path::Path, server: &str) -> Result<Account, Problem>
         }
         Err(error) => Err(failed(error.to_string())),
     }
+}
+
+/// The fields of a call for a token. Made apart, as the serializer must not be alive while the call waits: it belongs to one thread.
+fn fields(account: &Account, service: Option<&str>, scope: &str) -> String {
+    let mut fields = Serializer::new(String::new());
+    fields.extend_pairs(service.map(|service| ("service", service)));
+    fields.append_pair("scope", scope);
+    if let Account::Token(refresh) = account {
+        // <https://distribution.github.io/distribution/spec/auth/oauth/>, read 2026-11-25.
+        fields.append_pair("grant_type", "refresh_token").append_pair("client_id", CLIENT_ID);
+        fields.append_pair("refresh_token", refresh.expose());
+    }
+    fields.finish()
 }
 
 #[cfg(test)]

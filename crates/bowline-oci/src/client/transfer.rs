@@ -20,10 +20,10 @@ pub(super) async fn download(
     }
     let digest = content::digest_of(blob)?;
     let operation = "read a blob";
-    let call = Call::new(Method::GET, format!("blobs/{digest}"));
+    let call = &Call::new(Method::GET, format!("blobs/{digest}"));
     let written = transport
-        .retrying(repository, operation, async || {
-            let response = transport.attempt(repository, &call).await?;
+        .retrying(repository, operation, || async move {
+            let response = transport.attempt(repository, call).await?;
             if response.status() != StatusCode::OK {
                 let answer = transport.whole(response, MANIFEST_BYTES_MAX).await?;
                 return Err(match answer.problem() {
@@ -73,11 +73,11 @@ pub(super) async fn upload(
     if transport.call(repository, "look for a blob", &look, 0).await?.status == StatusCode::OK {
         return Ok(());
     }
-    let begin = Call::new(Method::POST, "blobs/uploads/".to_owned());
+    let begin = &Call::new(Method::POST, "blobs/uploads/".to_owned());
     let operation = "push a blob";
     transport
-        .retrying(repository, operation, async || {
-            let response = transport.attempt(repository, &begin).await?;
+        .retrying(repository, operation, || async move {
+            let response = transport.attempt(repository, begin).await?;
             let begun = transport.whole(response, MANIFEST_BYTES_MAX).await?;
             if begun.status != StatusCode::ACCEPTED {
                 return Err(begun.problem());

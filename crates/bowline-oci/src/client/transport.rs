@@ -190,7 +190,7 @@ impl Transport {
         call: &Call,
         limit: u64,
     ) -> Result<Answer> {
-        self.retrying(repository, operation, async || {
+        self.retrying(repository, operation, || async move {
             let response = self.attempt(repository, call).await?;
             let limit = if response.status().is_success() { limit } else { ERROR_BYTES_MAX };
             self.whole(response, limit).await
@@ -199,11 +199,14 @@ impl Transport {
     }
 
     /// Runs `attempt` again while its problem is a passing one, up to the bound of attempts.
-    pub(super) async fn retrying<T>(
+    ///
+    /// The future is a type of its own, and not that of an `AsyncFn`: of one of those the compiler cannot say yet that it may move between
+    /// threads, wherever it borrows.
+    pub(super) async fn retrying<T, F: Future<Output = Result<T, Problem>>>(
         &self,
         repository: &Repository,
         operation: &'static str,
-        attempt: impl AsyncFn() -> Result<T, Problem>,
+        attempt: impl Fn() -> F,
     ) -> Result<T> {
         for number in 1.. {
             let problem = match attempt().await {

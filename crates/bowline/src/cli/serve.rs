@@ -11,6 +11,8 @@ pub(crate) enum Role {
     Gateway,
     /// Owns the store and decides.
     Control,
+    /// Follows the kinds on Kubernetes.
+    Operator,
 }
 
 /// `bowline serve`.
@@ -18,15 +20,17 @@ pub(crate) enum Role {
 #[command(
     after_help = "A gateway asks `--control URL` for its snapshot, the internal API of a control role, and proves itself by `--token` or by a \
                   client certificate. It serves on while nobody is there, and keeps what it has to tell in `--data`.\n\n\
+                  An operator asks `--control URL` with `--admin-token`, the control API, and Kubernetes with the service account of its pod, or \
+                  with KUBECONFIG.\n\n\
                   Plain HTTP is for loopback; `--tls-cert`, `--tls-key` and `--tls-ca` are read again when the files change."
 )]
 pub(crate) struct Serve {
-    /// What this process does: `gateway`, `control`, or both with a comma between
+    /// What this process does: `gateway`, `control`, or both with a comma between; `operator` alone
     #[arg(long, value_enum, value_delimiter = ',', required = true, value_name = "ROLES", hide_possible_values = true)]
     pub(crate) roles: Vec<Role>,
-    /// The folder of the store and the tokens, or of the snapshot and the spool; of this process alone
+    /// The folder of the store and the tokens, or of the snapshot and the spool; of this process alone. An operator has none
     #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
+    pub(crate) data: Option<PathBuf>,
     /// The address of the gateway, which applications call
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7080")]
     pub(crate) listen: String,
@@ -36,7 +40,7 @@ pub(crate) struct Serve {
     /// The address of the internal API, which gateways call
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7082")]
     pub(crate) internal_listen: String,
-    /// The address of `/metrics`, `/healthz` and `/readyz` of a gateway that stands alone
+    /// The address of `/metrics`, `/healthz` and `/readyz` of a gateway that stands alone, or of an operator
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7083")]
     pub(crate) admin_listen: String,
     /// Another name by which the control API is called, such as that of a Service; may be repeated
@@ -63,6 +67,18 @@ pub(crate) struct Serve {
     /// How long keys work without news from the control role; a revoked one may be among them [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) snapshot_staleness_max: Option<Duration>,
+    /// The admin token of the control role, which an operator asks with: `file:PATH` or `env:NAME`
+    #[arg(long, value_name = "REF")]
+    pub(crate) admin_token: Option<String>,
+    /// The namespaces in which an operator works, as `NAMESPACE` or `NAMESPACE=PROJECT` [default: all of them]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) namespaces: Vec<String>,
+    /// The namespace of the operator itself [default: that of its pod]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) system_namespace: Option<String>,
+    /// Where applications reach gateways: what an operator writes into the Secrets of keys
+    #[arg(long, value_name = "URL", default_value = "http://bowline-gateway.bowline-system.svc/v1")]
+    pub(crate) gateway_url: String,
     /// The OTLP endpoint that spans go to, such as `http://127.0.0.1:4318`
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,

@@ -134,7 +134,7 @@ fn token_source(text: &str) -> Result<TokenSource> {
     Ok(Arc::new(move || ProcessSecrets.resolve(&reference)))
 }
 
-async fn serve_admin(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+pub(super) async fn serve_admin(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
     let stopping = stop.clone().cancelled_owned();
     let serving = axum::serve(listener, router).with_graceful_shutdown(stopping);
     let patience = async {

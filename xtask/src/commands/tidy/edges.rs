@@ -5,7 +5,7 @@ use crate::workspace::{Crate, Workspace};
 type Row = (&'static str, &'static [&'static str]);
 
 /// What each crate may see: `types → pure domains → traits they own → adapters → surfaces → binary`.
-const EDGES: [Row; 20] = [
+const EDGES: [Row; 21] = [
     ("bowline-types", &[]),
     ("bowline-canary", &["bowline-types"]),
     ("bowline-chat", &["bowline-types"]),
@@ -46,19 +46,38 @@ const EDGES: [Row; 20] = [
             "bowline-telemetry",
         ],
     ),
+    // Where bundles, what is attached to them and the policy of an environment meet: one way for the command line and the operator. A release is a
+    // request of the control API, and what a suite is called in a report is the digest that the suite reader gives it.
+    (
+        "bowline-delivery",
+        &[
+            "bowline-types",
+            "bowline-prompt",
+            "bowline-registry",
+            "bowline-oci",
+            "bowline-signature",
+            "bowline-eval",
+            "bowline-server",
+        ],
+    ),
     ("bowline-crd", &["bowline-types"]),
     (
         "bowline-operator",
         &[
             "bowline-types",
+            // The evidence of a rollout, as projections show it.
+            "bowline-canary",
             "bowline-crd",
             "bowline-prompt",
             "bowline-oci",
             "bowline-signature",
             "bowline-store",
             "bowline-registry",
+            "bowline-delivery",
             // It calls the control API, as the command line does, by the same client.
             "bowline-server",
+            // Its tests run a control role, which counts.
+            "bowline-telemetry",
         ],
     ),
     ("bowline-testkit", &["bowline-types"]),
@@ -86,6 +105,7 @@ const EVERY_CRATE: &[&str] = &[
     "bowline-sim",
     "bowline-gateway",
     "bowline-server",
+    "bowline-delivery",
     "bowline-crd",
     "bowline-operator",
 ];

@@ -39,7 +39,7 @@ pub(crate) fn run(global: &Global, build: &BundleBuild) -> Result<()> {
     let bundle = make(&loaded, build.allow_dirty)?;
     let to = bundles::local(global, build.to.as_ref())?;
     let layout = Layout::create(&to.path)?;
-    let stored = bundles::write(&bundle, &layout)?;
+    let stored = bowline_delivery::write(&bundle, &layout)?;
     let tags = match &to.tag {
         Some(tag) => vec![tag.clone()],
         None => vec![commit_tag(&bundle), "latest".to_owned()],

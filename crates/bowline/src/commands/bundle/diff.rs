@@ -1,9 +1,10 @@
+use bowline_delivery::{find, read};
 use bowline_oci::{Reference, digest_of};
 use bowline_registry::bundle::BundleDiff as Changes;
 use bowline_types::Digest;
 use serde::Serialize;
 
-use crate::bundles::{self, Registry};
+use crate::bundles;
 use crate::cli::{BundleDiff, Global};
 use crate::failure::Result;
 use crate::output::{Format, json, line, note};
@@ -25,12 +26,11 @@ struct Report<'a> {
 pub(crate) async fn run(global: &Global, diff: &BundleDiff) -> Result<()> {
     let new = bundles::latest(global, diff.new.as_ref())?;
     let account = if matches!(diff.old, Reference::Registry(_)) { &diff.old } else { &new };
-    let registry = Registry::new(&diff.registry, Some(account))?;
-    let old = registry.find(&diff.old).await?;
-    let new = registry.find(&new).await?;
+    let client = bundles::client(&diff.registry, Some(account))?;
+    let old = find(&client, &diff.old).await?;
+    let new = find(&client, &new).await?;
     let (from, to) = (digest_of(&old.descriptor)?, digest_of(&new.descriptor)?);
-    let changes =
-        Changes::between(&bundles::read(&old.layout, &old.descriptor)?, &bundles::read(&new.layout, &new.descriptor)?);
+    let changes = Changes::between(&read(&old.layout, &old.descriptor)?, &read(&new.layout, &new.descriptor)?);
     match global.output {
         Format::Json => json(&Report { from, to, changes: &changes }),
         Format::Text => {

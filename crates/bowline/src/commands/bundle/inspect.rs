@@ -4,7 +4,7 @@ use bowline_signature::PREDICATE_ANNOTATION;
 use bowline_types::{Digest, ProjectName, Timestamp};
 use serde::Serialize;
 
-use crate::bundles::{self, Registry};
+use crate::bundles;
 use crate::cli::{BundleInspect, Global};
 use crate::failure::Result;
 use crate::output::{Format, Table, json};
@@ -45,8 +45,9 @@ struct Attached {
 /// It is not there, is damaged, or is no bundle.
 pub(crate) async fn run(global: &Global, inspect: &BundleInspect) -> Result<()> {
     let reference = bundles::latest(global, inspect.bundle.as_ref())?;
-    let found = Registry::new(&inspect.registry, Some(&reference))?.find(&reference).await?;
-    let bundle = bundles::read(&found.layout, &found.descriptor)?;
+    let client = bundles::client(&inspect.registry, Some(&reference))?;
+    let found = bowline_delivery::find(&client, &reference).await?;
+    let bundle = bowline_delivery::read(&found.layout, &found.descriptor)?;
     let digest = digest_of(&found.descriptor)?;
     let attached = found.layout.referrers(digest)?.iter().map(attached).collect::<Result<_>>()?;
     let report = Report {

@@ -2,7 +2,7 @@ use bowline_oci::{Layout, LayoutReference, Reference, digest_of};
 use bowline_types::Digest;
 use serde::Serialize;
 
-use crate::bundles::{self, Registry};
+use crate::bundles;
 use crate::cli::{BundlePull, Global};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, json, line};
@@ -23,11 +23,11 @@ pub(crate) async fn run(global: &Global, pull: &BundlePull) -> Result<()> {
     let Reference::Registry(from) = &pull.from else {
         return Err(Failure::user(format!("`{}` is on this machine already", pull.from)));
     };
-    let registry = Registry::new(&pull.registry, Some(&pull.from))?;
+    let client = bundles::client(&pull.registry, Some(&pull.from))?;
     let to = bundles::local(global, pull.to.as_ref())?;
     let layout = Layout::create(&to.path)?;
-    let descriptor = registry.fetch(from, &layout).await?;
-    bundles::read(&layout, &descriptor)?;
+    let descriptor = bowline_delivery::fetch(&client, from, &layout).await?;
+    bowline_delivery::read(&layout, &descriptor)?;
     match to.tag.as_deref().or_else(|| from.tag()) {
         Some(tag) => layout.tag(tag, &descriptor)?,
         None => layout.list(&descriptor)?,

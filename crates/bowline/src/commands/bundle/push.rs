@@ -1,11 +1,12 @@
 use anyhow::Context;
+use bowline_delivery::{Found, Signing, attach, find, read};
 use bowline_oci::{Descriptor, LayoutReference, Reference, RegistryReference, digest_of};
 use bowline_registry::policy::{PREDICATE, Report as EvalReport};
 use bowline_types::Digest;
 use serde::Serialize;
 
 use super::build::IMAGE;
-use crate::bundles::{self, Registry, Signing};
+use crate::bundles;
 use crate::cli::{BundlePush, Global};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, Table, json, note};
@@ -25,29 +26,29 @@ struct Report {
 /// # Errors
 /// There is no such bundle, the key does not open, or the registry refuses.
 pub(crate) async fn run(global: &Global, push: &BundlePush) -> Result<()> {
-    let registry = Registry::new(&push.registry, Some(&Reference::Registry(push.to.clone())))?;
+    let client = bundles::client(&push.registry, Some(&Reference::Registry(push.to.clone())))?;
     let from = bundles::latest(global, push.from.as_ref())?;
     let Reference::Layout(from) = from else {
         return Err(Failure::user(
             "a bundle is pushed from a layout\nhint: `bowline bundle pull` fetches one from a registry",
         ));
     };
-    let found = registry.find(&Reference::Layout(from.clone())).await?;
-    let bundle = bundles::read(&found.layout, &found.descriptor)?;
+    let found = find(&client, &Reference::Layout(from.clone())).await?;
+    let bundle = read(&found.layout, &found.descriptor)?;
     let signing = signing(push, digest_of(&found.descriptor)?)?;
-    let attached = bundles::attach(&found.layout, &found.descriptor, &bundle, signing.as_ref())?;
+    let attached = attach(&found.layout, &found.descriptor, &bundle, signing.as_ref())?;
     // Referrers may come before their subject, so that nobody sees the bundle without its signature.
     for each in &attached {
         let pinned = push.to.clone_with_digest(each.digest().to_string());
-        registry.client.push(&found.layout, each, &pinned).await?;
+        client.push(&found.layout, each, &pinned).await?;
     }
     let image = image(&found, &from);
     if let Some(image) = &image {
         let tag = format!("{}{IMAGE}", push.to.tag().unwrap_or("latest"));
         let (name, repository) = (push.to.registry().to_owned(), push.to.repository().to_owned());
-        registry.client.push(&found.layout, image, &RegistryReference::with_tag(name, repository, tag)).await?;
+        client.push(&found.layout, image, &RegistryReference::with_tag(name, repository, tag)).await?;
     }
-    let digest = registry.client.push(&found.layout, &found.descriptor, &push.to).await?;
+    let digest = client.push(&found.layout, &found.descriptor, &push.to).await?;
     let report = Report {
         reference: push.to.clone_with_digest(digest.to_string()).to_string(),
         digest,
@@ -59,7 +60,7 @@ pub(crate) async fn run(global: &Global, push: &BundlePush) -> Result<()> {
 }
 
 /// Returns the image of the bundle, where the layout has it under the same name.
-fn image(found: &bundles::Found, from: &LayoutReference) -> Option<Descriptor> {
+fn image(found: &Found, from: &LayoutReference) -> Option<Descriptor> {
     let tag = from.tag.as_ref().map(|tag| format!("{tag}{IMAGE}"))?;
     let name = LayoutReference { path: from.path.clone(), tag: Some(tag), digest: None };
     found.layout.resolve(&name).ok()
@@ -68,7 +69,7 @@ fn image(found: &bundles::Found, from: &LayoutReference) -> Option<Descriptor> {
 /// Opens the key, and reads the reports that it is to sign.
 fn signing(push: &BundlePush, bundle: Digest) -> Result<Option<Signing>> {
     let Some(key) = &push.key else { return Ok(None) };
-    let mut signing = Signing::open(key, push.key_password.as_ref())?;
+    let mut signing = bundles::signing(key, push.key_password.as_ref())?;
     for path in &push.attest {
         let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
         let predicate: serde_json::Value =

@@ -1,10 +1,11 @@
+use bowline_delivery::{Refused, find, gather, read};
 use bowline_oci::digest_of;
 use bowline_signature::PublicKey;
 use bowline_types::Digest;
 use serde::Serialize;
 
 use super::build::count;
-use crate::bundles::{self, Refused, Registry};
+use crate::bundles;
 use crate::cli::{BundleVerify, Global};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, Table, json, note};
@@ -32,10 +33,10 @@ struct Said<'a> {
 /// It is damaged, is no bundle, or no key signed it.
 pub(crate) async fn run(global: &Global, verify: &BundleVerify) -> Result<()> {
     let keys = verify.key.iter().map(bundles::public_key).collect::<Result<Vec<_>>>()?;
-    let registry = Registry::new(&verify.registry, Some(&verify.bundle))?;
-    let found = registry.find(&verify.bundle).await?;
-    let bundle = bundles::read(&found.layout, &found.descriptor)?;
-    let evidence = bundles::gather(&found, &keys)?;
+    let client = bundles::client(&verify.registry, Some(&verify.bundle))?;
+    let found = find(&client, &verify.bundle).await?;
+    let bundle = read(&found.layout, &found.descriptor)?;
+    let evidence = gather(&found.layout, &found.descriptor, &keys)?;
     let signer = |key: usize| keys.get(key).map(PublicKey::fingerprint);
     if !keys.is_empty() && evidence.signers.is_empty() {
         let attached = evidence.refused.len() + evidence.attestations.len();

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bowline_oci::image::{Base, Files, Platform, choose, write_archive};
-use bowline_oci::{Descriptor, Document, Layout, Reference, RegistryReference, digest_of, is_index};
+use bowline_oci::{Client, Descriptor, Document, Layout, Reference, RegistryReference, digest_of, is_index};
 use bowline_types::Digest;
 use tempfile::TempDir;
 
-use crate::bundles::{self, Registry};
+use crate::bundles;
 use crate::cli::{Destination, RegistryOptions};
 use crate::failure::Result;
 use crate::output::note;
@@ -31,7 +31,7 @@ pub(crate) struct Found {
 
 /// Where images come from.
 pub(crate) struct Source {
-    registry: Registry,
+    client: Client,
 }
 
 // === impl Workshop ===
@@ -60,7 +60,7 @@ impl Source {
     /// # Errors
     /// The certificates or the password of registries cannot be read.
     pub(crate) fn new(options: &RegistryOptions, account: Option<&Reference>) -> Result<Self> {
-        Ok(Self { registry: Registry::new(options, account)? })
+        Ok(Self { client: bundles::client(options, account)? })
     }
 
     /// Returns the content of a bundle, as its own image has it, and the digest of the bundle.
@@ -68,9 +68,9 @@ impl Source {
     /// # Errors
     /// It is not there, or is damaged.
     pub(crate) async fn bundle(&self, reference: &Reference) -> Result<(Files, Digest)> {
-        let found = self.registry.find(reference).await?;
-        let bundle = bundles::read(&found.layout, &found.descriptor)?;
-        Ok((bundles::content(&bundle)?, digest_of(&found.descriptor)?))
+        let found = bowline_delivery::find(&self.client, reference).await?;
+        let bundle = bowline_delivery::read(&found.layout, &found.descriptor)?;
+        Ok((bowline_delivery::content(&bundle)?, digest_of(&found.descriptor)?))
     }
 
     /// Finds an image. Of one of a registry, the manifest or index alone is copied to `into`.
@@ -85,7 +85,7 @@ impl Source {
                 (layout, descriptor)
             }
             Reference::Registry(remote) => {
-                let descriptor = self.registry.client.pull_manifest(remote, into).await?;
+                let descriptor = self.client.pull_manifest(remote, into).await?;
                 (into.clone(), descriptor)
             }
         };
@@ -106,7 +106,7 @@ impl Source {
         }
         if let Reference::Registry(remote) = &found.reference {
             note(format!("fetching {name}"));
-            self.registry.client.pull_descriptor(remote, &manifest, into).await?;
+            self.client.pull_descriptor(remote, &manifest, into).await?;
         }
         let bytes = found.layout.read(&manifest)?;
         let config = found.layout.manifest(&manifest)?.config().clone();
@@ -128,9 +128,9 @@ impl Source {
         let Reference::Registry(remote) = reference else { return Ok(found) };
         for manifest in found.manifests()? {
             let pinned = remote.clone_with_digest(manifest.digest().to_string());
-            self.registry.client.pull_manifest(&pinned, into).await?;
+            self.client.pull_manifest(&pinned, into).await?;
             let config = into.manifest(&manifest)?.config().clone();
-            self.registry.client.pull_blob(remote, &config, into).await?;
+            self.client.pull_blob(remote, &config, into).await?;
         }
         Ok(found)
     }
@@ -149,9 +149,9 @@ impl Source {
         if let Some(attached) = attached {
             // A referrer may come before its subject, so that nobody sees the image without it.
             let pinned = to.clone_with_digest(attached.digest().to_string());
-            self.registry.client.push(from, attached, &pinned).await?;
+            self.client.push(from, attached, &pinned).await?;
         }
-        self.registry.client.push(from, image, to).await?;
+        self.client.push(from, image, to).await?;
         Ok(())
     }
 }

@@ -1,54 +1,22 @@
 use std::collections::HashMap;
 
-use bowline_gateway::Secrets as _;
 use bowline_oci::{Descriptor, Layout, digest_of};
 use bowline_registry::bundle::{Bundle, SBOM_MEDIA_TYPE};
 use bowline_signature::{MEDIA_TYPE, PREDICATE_ANNOTATION, PrivateKey, Statement, sign};
-use bowline_types::{Secret, SecretRef};
 use serde_json::Value;
 
-use crate::cli::KeyPlace;
-use crate::failure::{Failure, Result};
-use crate::settings::ProcessSecrets;
+use crate::error::Result;
 
 /// What kind of statement a bill of materials is.
-pub(crate) const SBOM_PREDICATE: &str = "https://cyclonedx.org/bom";
-/// Where cosign looks for the password of a key.
-pub(crate) const PASSWORD: &str = "COSIGN_PASSWORD";
+pub const SBOM_PREDICATE: &str = "https://cyclonedx.org/bom";
 
 /// The key that signs, and what it signs beside the bundle itself.
-pub(crate) struct Signing {
-    pub(crate) key: PrivateKey,
+#[derive(Debug)]
+pub struct Signing {
+    /// The key.
+    pub key: PrivateKey,
     /// Statements by their predicate types.
-    pub(crate) predicates: Vec<(&'static str, Value)>,
-}
-
-impl Signing {
-    /// Opens the key.
-    ///
-    /// # Errors
-    /// It is not there, is none, or has another password.
-    pub(crate) fn open(place: &KeyPlace, password: Option<&SecretRef>) -> Result<Self> {
-        let pem = secret(&place.0, "key")?;
-        let key = PrivateKey::from_pem(pem.expose(), &key_password(password)?)?;
-        Ok(Self { key, predicates: Vec::new() })
-    }
-}
-
-/// Returns the password of a key: that of the reference, else cosign's variable, else the empty one.
-pub(crate) fn key_password(place: Option<&SecretRef>) -> Result<Secret> {
-    match place {
-        Some(place) => secret(place, "password"),
-        None => {
-            let found = ProcessSecrets.resolve(&SecretRef::Env(PASSWORD.to_owned()));
-            Ok(found.unwrap_or_else(|| Secret::new(String::new())))
-        }
-    }
-}
-
-/// Reads a key or password.
-pub(crate) fn secret(place: &SecretRef, noun: &str) -> Result<Secret> {
-    ProcessSecrets.resolve(place).ok_or_else(|| Failure::user(format!("there is no {noun} at {place}")))
+    pub predicates: Vec<(&'static str, Value)>,
 }
 
 /// Attaches the bill of materials to a bundle and, with a key, the signature and the statements; returns the manifests, which are listed in
@@ -56,7 +24,7 @@ pub(crate) fn secret(place: &SecretRef, noun: &str) -> Result<Secret> {
 ///
 /// # Errors
 /// Those of the layout.
-pub(crate) fn attach(
+pub fn attach(
     layout: &Layout,
     subject: &Descriptor,
     bundle: &Bundle,

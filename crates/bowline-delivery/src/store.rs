@@ -5,7 +5,7 @@ use bowline_oci::{Descriptor, Layout, MediaType, digest_of, is_index, manifest};
 use bowline_registry::bundle::{self, Bundle};
 use bowline_types::Digest;
 
-use crate::failure::{Failure, Result};
+use crate::error::{Error, Result};
 
 /// Where the content of a bundle is in its image.
 const ROOT: &str = "/bowline";
@@ -13,18 +13,19 @@ const ROOT: &str = "/bowline";
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
 /// A bundle that was written to a layout.
-pub(crate) struct Stored {
+#[derive(Clone, Debug)]
+pub struct Stored {
     /// Its manifest.
-    pub(crate) bundle: Descriptor,
+    pub bundle: Descriptor,
     /// The index of its image.
-    pub(crate) image: Descriptor,
+    pub image: Descriptor,
 }
 
 /// Writes a bundle, and the image with the same content, to a layout; gives them no names.
 ///
 /// # Errors
 /// Those of the layout.
-pub(crate) fn write(bundle: &Bundle, layout: &Layout) -> Result<Stored> {
+pub fn write(bundle: &Bundle, layout: &Layout) -> Result<Stored> {
     let config = layout.write(bundle::CONFIG_MEDIA_TYPE.into(), &bundle.config_bytes()?)?;
     let mut layers = Vec::new();
     for part in bundle.parts()? {
@@ -42,7 +43,7 @@ pub(crate) fn write(bundle: &Bundle, layout: &Layout) -> Result<Stored> {
 ///
 /// # Errors
 /// It is no bundle, or is damaged.
-pub(crate) fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Bundle> {
+pub fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Bundle> {
     if is_index(descriptor.media_type()) {
         return Err(bundle::Error::NotBundle { reason: "it is an index of images".to_owned() }.into());
     }
@@ -80,7 +81,7 @@ fn image(bundle: &Bundle, digest: Digest, layout: &Layout) -> Result<Descriptor>
     writer.finish(MediaType::ImageLayerGzip)?;
     let mut labels: std::collections::BTreeMap<_, _> = annotations(bundle).into_iter().collect();
     labels.insert(annotation::BUNDLE_DIGEST.to_owned(), digest.to_string());
-    let created = jiff::Timestamp::from_second(created).map_err(anyhow::Error::from)?;
+    let created = jiff::Timestamp::from_second(created).map_err(Error::CommitTime)?;
     let settings = Settings { labels, created, ..Settings::default() };
     let mut images = Vec::new();
     for platform in PLATFORMS {
@@ -96,16 +97,20 @@ fn image(bundle: &Bundle, digest: Digest, layout: &Layout) -> Result<Descriptor>
 }
 
 /// Returns the files of the image: `bundle.json`, `bowline.lock`, one file per version below `prompts/`, and the files of the project.
-pub(crate) fn content(bundle: &Bundle) -> Result<Files> {
+///
+/// # Errors
+/// A path has no place in an image.
+pub fn content(bundle: &Bundle) -> Result<Files> {
     let mut files = Files::default();
     let root = ImagePath::parse(ROOT)?;
-    let mut add = |path: &str, bytes: Vec<u8>| -> Result<()> {
-        files.add_bytes(root.join(path)?, bytes.into(), false).map_err(Failure::from)
-    };
+    let mut add =
+        |path: &str, bytes: Vec<u8>| -> Result<()> { Ok(files.add_bytes(root.join(path)?, bytes.into(), false)?) };
     add("bundle.json", bundle.config_bytes()?)?;
     add("bowline.lock", bundle.lock.clone().into_bytes())?;
     for version in &bundle.versions {
-        add(&format!("prompts/{}.json", version.name), serde_json::to_vec(version).map_err(anyhow::Error::from)?)?;
+        let bytes =
+            serde_json::to_vec(version).map_err(|source| Error::Encode { what: version.name.to_string(), source })?;
+        add(&format!("prompts/{}.json", version.name), bytes)?;
     }
     for (_, file) in bundle.files.iter() {
         add(&file.path, file.bytes()?)?;
