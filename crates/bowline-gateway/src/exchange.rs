@@ -9,6 +9,7 @@ use bowline_types::{
     Unit, UnitKind, Usd,
 };
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 /// What is known of one call; layers fill it in, and the record is made of it.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub(crate) struct Exchange {
     pub(crate) trace: Option<TraceContext>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) outcome: Outcome,
+    /// Cancelled when the client leaves before its answer begins.
+    pub(crate) gone: CancellationToken,
+    /// Cancelled when the call begins to wait for a provider that starts, where anybody wants to know.
+    pub(crate) held: Option<CancellationToken>,
 }
 
 /// The arm of a rollout that a unit was assigned to.
@@ -71,6 +76,8 @@ pub(crate) struct Outcome {
     /// Whether the client left before the answer ended.
     pub(crate) abandoned: bool,
     pub(crate) first_byte_us: Option<u64>,
+    /// From the arrival of the request to the end of the answer.
+    pub(crate) duration_us: u64,
     /// The answer's text; `None` where it was longer than is kept.
     pub(crate) text: Option<String>,
     pub(crate) input: Option<String>,
@@ -96,8 +103,9 @@ impl Exchange {
 
     /// Returns the record of the call as it stands, without checks.
     pub(crate) fn record(&self) -> InferenceRecord {
-        let Outcome { status, error, answer_id, response_model, finish, usage, cost, first_byte_us, .. } =
-            self.outcome.clone();
+        let Outcome {
+            status, error, answer_id, response_model, finish, usage, cost, first_byte_us, duration_us, ..
+        } = self.outcome.clone();
         let upstream = self.upstream.as_ref();
         InferenceRecord {
             schema_version: SCHEMA_VERSION,
@@ -120,7 +128,7 @@ impl Exchange {
             answer_id,
             started_at: self.started_at,
             first_byte_us,
-            duration_us: self.elapsed_us(),
+            duration_us,
             stream: self.stream,
             status,
             error,

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::endpoints;
+use crate::layers::accept::Gone;
 use crate::layers::respond::Body;
 use crate::live::{Live, Secrets, SnapshotAge};
 use crate::options::GatewayOptions;
@@ -93,6 +94,8 @@ pub(crate) struct Shared {
     /// When control confirmed the snapshot, in microseconds of the clock's uptime; negative is before its beginning.
     confirmed: AtomicI64,
     started: Instant,
+    /// Cancelled when the gateway takes no more calls: those that wait are sent away.
+    pub(crate) draining: CancellationToken,
     leases_expired: AtomicU64,
     /// When the snapshot was compiled about whose leases the log was told last.
     lease_told: AtomicI64,
@@ -126,6 +129,7 @@ impl Gateway {
             secrets,
             confirmed: AtomicI64::new(i64::MIN),
             started: Instant::now(),
+            draining: CancellationToken::new(),
             leases_expired: AtomicU64::new(0),
             lease_told: AtomicI64::new(i64::MIN),
         });
@@ -148,9 +152,10 @@ impl Gateway {
 
     /// Works without a listener, for callers in the same process ([`Handle::call`]), until told to stop; then delivers the records.
     pub async fn run_unbound(self, shutdown: CancellationToken) {
-        let drain = self.shared.options.drain;
+        let (drain, draining) = (self.shared.options.drain, self.shared.draining.clone());
         let until_told = async {
             shutdown.cancelled().await;
+            draining.cancel();
             Instant::now() + drain
         };
         self.work(shutdown.clone(), until_told).await;
@@ -209,6 +214,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, shutdown: Cancellati
         });
     }
     drop(listener);
+    shared.draining.cancel();
     let deadline = Instant::now() + shared.options.drain;
     if tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_err() {
         warn!("connections were cut off");
@@ -217,7 +223,11 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, shutdown: Cancellati
 }
 
 /// Routes one request. Calls run in tasks of their own, so that they are recorded however the client leaves.
-async fn serve(shared: Arc<Shared>, request: Request<hyper::body::Incoming>) -> Result<Response<Body>, Infallible> {
+async fn serve(shared: Arc<Shared>, mut request: Request<hyper::body::Incoming>) -> Result<Response<Body>, Infallible> {
+    // The client of a future that is dropped has left.
+    let gone = Gone::default();
+    let leaving = gone.0.clone().drop_guard();
+    request.extensions_mut().insert(gone);
     let tasks = shared.tasks.clone();
     let counted = shared.metrics.request_started();
     let task = tasks.spawn(async move {
@@ -225,7 +235,9 @@ async fn serve(shared: Arc<Shared>, request: Request<hyper::body::Incoming>) -> 
         drop(counted);
         response
     });
-    Ok(task.await.unwrap_or_else(|_| endpoints::broken()))
+    let response = task.await.unwrap_or_else(|_| endpoints::broken());
+    drop(leaving.disarm());
+    Ok(response)
 }
 
 async fn follow(shared: Arc<Shared>, mut snapshots: watch::Receiver<Arc<Snapshot>>, shutdown: CancellationToken) {
@@ -343,7 +355,7 @@ impl Shared {
     /// Serves from a snapshot, with the secrets as they are now. Blocks on files.
     fn compile(&self, snapshot: &Arc<Snapshot>, clock: Option<&dyn Clock>) {
         let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = Live::compile(snapshot, &self.live.load(), self.secrets.as_ref(), clock);
+        let live = Live::compile(snapshot, &self.live.load(), self.secrets.as_ref(), &self.metrics, clock);
         self.snapshot.store(Arc::clone(snapshot));
         self.live.store(Arc::new(live));
         drop(applying);

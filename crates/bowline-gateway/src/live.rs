@@ -11,7 +11,7 @@ use bowline_providers::price::{Model as PricedModel, Table};
 use bowline_registry::{
     ContentCapture, Endpoint, Snapshot, SnapshotEnvironment, SnapshotKey, SnapshotProject, SnapshotRollout, Target,
 };
-use bowline_telemetry::Contract;
+use bowline_telemetry::{Contract, Metrics, ProviderMeter};
 use bowline_types::{
     ApiKeyHash, Clock, Digest, EnvironmentName, ModelAlias, ProjectName, PromptName, ProviderName, RolloutId, Secret,
     SecretRef, SuccessContract, Timestamp,
@@ -42,6 +42,8 @@ pub(crate) struct Live {
     projects: HashMap<ProjectName, LiveProject>,
     versions: HashMap<Digest, Arc<LiveVersion>>,
     circuits: HashMap<CircuitKey, Arc<Circuit>>,
+    /// Held for every provider, called or not, so that the metrics show it.
+    meters: HashMap<(ProjectName, ProviderName), Arc<ProviderMeter>>,
     leases: HashMap<RolloutId, Arc<Lease>>,
     /// What the references of the snapshot stood for when it was compiled.
     resolved: BTreeMap<SecretRef, Option<Secret>>,
@@ -109,6 +111,9 @@ pub(crate) struct Route {
     pub(crate) timeout: Duration,
     pub(crate) price: Option<&'static PricedModel>,
     pub(crate) circuit: Arc<Circuit>,
+    pub(crate) meter: Arc<ProviderMeter>,
+    /// Whether it may be stopped and starts when it is called.
+    pub(crate) starts: bool,
 }
 
 /// What a route authenticates with.
@@ -143,6 +148,7 @@ impl Live {
             projects: HashMap::new(),
             versions: HashMap::new(),
             circuits: HashMap::new(),
+            meters: HashMap::new(),
             leases: HashMap::new(),
             resolved: BTreeMap::new(),
         }
@@ -157,6 +163,7 @@ impl Live {
         snapshot: &Snapshot,
         before: &Self,
         secrets: &dyn Secrets,
+        metrics: &Metrics,
         clock: Option<&dyn Clock>,
     ) -> Self {
         let age = SnapshotAge { epoch: snapshot.epoch, compiled_at: snapshot.compiled_at };
@@ -170,6 +177,7 @@ impl Live {
                 Err(reason) => error!(%digest, reason, "version cannot be served"),
             }
         }
+        live.meters = meters(snapshot, metrics);
         for (name, project) in &snapshot.projects {
             let compiled = live.project(name, project, before);
             live.projects.insert(name.clone(), compiled);
@@ -307,8 +315,26 @@ impl Live {
             timeout: target.timeout,
             price,
             circuit,
+            meter: self.meters.get(&(place.project.clone(), target.provider.clone())).map(Arc::clone)?,
+            starts: endpoint.starts,
         })
     }
+}
+
+/// Returns the meters of every provider; those that calls under way hold are the same.
+fn meters(snapshot: &Snapshot, metrics: &Metrics) -> HashMap<(ProjectName, ProviderName), Arc<ProviderMeter>> {
+    let providers = snapshot.projects.iter().flat_map(|(project, content)| {
+        let names = content.environments.values().flat_map(|environment| environment.providers.keys());
+        names.map(move |provider| (project.clone(), provider.clone()))
+    });
+    let names: BTreeSet<_> = providers.collect();
+    names
+        .into_iter()
+        .map(|(project, provider)| {
+            let meter = metrics.provider(&project, &provider);
+            ((project, provider), meter)
+        })
+        .collect()
 }
 
 /// Returns until when each candidate of a snapshot may be served. Leases only grow: what was confirmed stays confirmed.

@@ -15,6 +15,12 @@ pub struct GatewayOptions {
     pub retry_wait_max: Duration,
     /// How much text of an answer is kept for checks, in bytes; beyond it checks on the text are unknown. Default: 1 MiB.
     pub check_text_bytes_max: usize,
+    /// How many calls may wait for one provider that starts; one more is refused with 503. Default: 64.
+    pub hold_max: usize,
+    /// How long a call waits for a provider that starts; then it is refused with 503. Default: 2 min.
+    pub hold_time_max: Duration,
+    /// How often a client whose stream waits hears of it, so that nobody on the way takes it for dead. Default: 15 s.
+    pub hold_keep_alive: Duration,
     /// How long a client may take to send the body of a request, or to take a piece of a stream. Default: 60 s.
     pub client_timeout: Duration,
     /// How long shutdown waits for calls in flight. Default: 10 s.
@@ -38,10 +44,12 @@ pub struct RecorderOptions {
     /// The most records in one batch. Default: 512.
     pub batch_max: usize,
     /// How long a batch that is not full waits for more: a batch is a transaction, and one for each record is most of what a
-    /// record costs. Zero waits for nothing. Default: 20 ms.
+    /// record costs. Zero waits for nothing, and so does a journal. Default: 20 ms.
     pub batch_wait: Duration,
     /// The wait before a failed batch is sent again, doubling up to 32 times that. Default: 50 ms.
     pub retry_wait: Duration,
+    /// How long an answer waits for its record, where the sink is a journal; then it ends ahead of it. Default: 1 s.
+    pub answer_wait_max: Duration,
 }
 
 // === impl GatewayOptions ===
@@ -55,6 +63,9 @@ impl Default for GatewayOptions {
             attempts_max: 3,
             retry_wait_max: Duration::from_secs(2),
             check_text_bytes_max: 1024 * 1024,
+            hold_max: 64,
+            hold_time_max: Duration::from_secs(120),
+            hold_keep_alive: Duration::from_secs(15),
             client_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             snapshot_age_max: None,
@@ -74,6 +85,7 @@ impl Default for RecorderOptions {
             batch_max: 512,
             batch_wait: Duration::from_millis(20),
             retry_wait: Duration::from_millis(50),
+            answer_wait_max: Duration::from_secs(1),
         }
     }
 }

@@ -1,23 +1,28 @@
-//! The way of records out of the gateway. The request path only ever tries to put a record into a bounded queue; checks, metrics,
-//! export and delivery happen behind it.
+//! The way of records out of the gateway: a bounded queue, and behind it checks, metrics, export and delivery.
+//!
+//! Where the sink is a [`Journal`], an answer ends after its record is there: whoever has a whole answer can rely on it, though the
+//! gateway is killed in the next moment. That wait has a bound, and there is none while the journal fails; answers that ended ahead of
+//! their record are counted. Any other sink is never waited for.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bowline_registry::ContentCapture;
 use bowline_store::{InferenceRecord, LossRecord, OutcomeRecord};
-use bowline_telemetry::{Evidence, Metrics, OtlpHandle, TraceContext};
-use bowline_types::{Arm, CheckResult, InstanceId, RolloutId};
+use bowline_telemetry::{Metrics, OtlpHandle};
+use bowline_types::{Arm, InstanceId, RolloutId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
-use tokio::time::Duration;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Duration, timeout};
 
 use crate::exchange::Exchange;
 use crate::options::RecorderOptions;
+
+mod worker;
+
+pub(crate) use worker::Worker;
 
 /// What a gateway has to tell the control role.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +39,20 @@ pub struct Batch {
 pub trait Sink: Send + Sync + 'static {
     /// Delivers a batch. `Ok` means that it is kept: outcomes durably, records as the sink says. The same batch may come again.
     fn deliver(&self, batch: Batch) -> SinkFuture<'_>;
+
+    /// Returns the journal, where this sink is one: then answers wait for their records. Default: `None`.
+    fn journal(&self) -> Option<&dyn Journal> {
+        None
+    }
+}
+
+/// A sink on this machine that takes a batch within about the time of a write.
+pub trait Journal: Send + Sync {
+    /// Takes a batch, which survives this process from then on; what has no room is counted. Blocks for as long as a write takes.
+    ///
+    /// # Errors
+    /// Nothing of it is kept.
+    fn append(&self, batch: Batch) -> Result<(), SinkError>;
 }
 
 /// The future of a delivery.
@@ -63,10 +82,12 @@ pub struct RecorderStatus {
 
 /// A finished call on its way to the record.
 pub(crate) struct Finished {
-    pub(crate) exchange: Exchange,
-    pub(crate) capture: ContentCapture,
+    exchange: Exchange,
+    capture: ContentCapture,
     /// Whether only feedback can judge it, since the application makes the call itself.
-    pub(crate) resolved_only: bool,
+    resolved_only: bool,
+    /// Where the answer waits to end: for a word that the record is kept, or for nobody being left to say so.
+    kept: Option<oneshot::Sender<()>>,
 }
 
 /// The side of the request path. Cheap to clone.
@@ -84,28 +105,14 @@ struct Shared {
     /// What waits in the queue, in bytes.
     waiting_bytes: AtomicUsize,
     bytes_max: usize,
+    /// How long an answer waits for its record; `None` where the sink is no journal.
+    answer_wait_max: Option<Duration>,
+    /// Whether the journal fails: then no answer waits.
+    is_failing: AtomicBool,
     /// Locked on the path of a lost record and by the worker only.
     lost: Mutex<BTreeMap<Option<(RolloutId, Arm)>, u64>>,
     metrics: Arc<Metrics>,
 }
-
-/// The side behind the queue.
-pub(crate) struct Worker {
-    queue: mpsc::Receiver<Finished>,
-    shared: Arc<Shared>,
-    options: RecorderOptions,
-    sink: Arc<dyn Sink>,
-    metrics: Arc<Metrics>,
-    otlp: Option<OtlpHandle>,
-    told: u64,
-    /// The arms of the batch that is being delivered.
-    in_hand: Vec<Option<(RolloutId, Arm)>>,
-}
-
-/// How far the wait before another delivery grows, as a multiple of the first.
-const RETRY_WAIT_GROWTH_MAX: u32 = 32;
-/// How often counters of losses are told while no records flow.
-const LOSS_INTERVAL: Duration = Duration::from_millis(500);
 
 // === impl Recorder ===
 
@@ -126,6 +133,8 @@ impl Recorder {
             waiting,
             waiting_bytes: AtomicUsize::new(0),
             bytes_max: options.queue_bytes_max,
+            answer_wait_max: sink.journal().map(|_| options.answer_wait_max),
+            is_failing: AtomicBool::new(false),
             lost: Mutex::new(BTreeMap::new()),
             metrics: Arc::clone(&metrics),
         });
@@ -133,19 +142,48 @@ impl Recorder {
         (recorder, Worker { queue, shared, options, sink, metrics, otlp, told: 0, in_hand: Vec::new() })
     }
 
-    /// Hands a finished call over, without waiting; where the queue is full, by number or by bytes, it is counted as lost.
-    pub(crate) fn record(&self, finished: Finished) {
+    /// Hands a finished call over. Returns when its answer may end: at once, or where the sink is a journal once the record is there,
+    /// lost or too slow.
+    pub(crate) async fn record(&self, mut finished: Finished) {
+        // What follows is not the call's time.
+        finished.exchange.outcome.duration_us = finished.exchange.elapsed_us();
+        let Some(wait_max) = self.shared.answer_wait_max else {
+            self.queue(finished);
+            return;
+        };
+        let kept = (!self.shared.is_failing.load(Ordering::Relaxed)).then(|| {
+            let (sender, kept) = oneshot::channel();
+            finished.kept = Some(sender);
+            kept
+        });
+        if !self.queue(finished) {
+            return;
+        }
+        let is_kept = match kept {
+            Some(kept) => matches!(timeout(wait_max, kept).await, Ok(Ok(()))),
+            None => false,
+        };
+        if !is_kept {
+            self.shared.metrics.answer_ahead();
+        }
+    }
+
+    /// Puts a call into the queue and says whether there was room, by number and by bytes; else it is counted as lost.
+    fn queue(&self, finished: Finished) -> bool {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let bytes = finished.bytes();
         if self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.shared.bytes_max {
             self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return self.shared.lose(finished.arm());
+            self.shared.lose(finished.arm());
+            return false;
         }
         if let Err(error) = self.queue.try_send(finished) {
             let (mpsc::error::TrySendError::Full(finished) | mpsc::error::TrySendError::Closed(finished)) = error;
             self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.lose(finished.arm());
+            return false;
         }
+        true
     }
 
     /// Returns how the recorder stands.
@@ -176,104 +214,14 @@ impl Shared {
     }
 }
 
-// === impl Worker ===
-
-impl Worker {
-    /// Works until told to stop, then delivers what waits, for at most `drain`; what is left then is counted as lost.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken, drain: Duration) {
-        let patience = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(drain).await;
-        };
-        tokio::select! {
-            biased;
-            () = self.work(&shutdown) => return,
-            () = patience => {}
-        }
-        self.queue.close();
-        let mut left = std::mem::take(&mut self.in_hand);
-        while let Ok(finished) = self.queue.try_recv() {
-            left.push(finished.arm());
-        }
-        warn!(records = left.len(), "records were lost at shutdown: the control role did not take them in time");
-        left.into_iter().for_each(|arm| self.shared.lose(arm));
-    }
-
-    /// Delivers what comes; returns once it was told to stop and nothing waits.
-    async fn work(&mut self, shutdown: &CancellationToken) {
-        let batch_max = self.options.batch_max.max(1);
-        let mut batch = Vec::with_capacity(batch_max);
-        let mut interval = tokio::time::interval(LOSS_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut open = true;
-        while open {
-            tokio::select! {
-                biased;
-                taken = self.queue.recv_many(&mut batch, batch_max) => open = taken > 0,
-                () = shutdown.cancelled(), if !self.queue.is_closed() => self.queue.close(),
-                _ = interval.tick() => {}
-            }
-            if !self.options.batch_wait.is_zero() && !batch.is_empty() && batch.len() < batch_max {
-                self.in_hand = batch.iter().map(Finished::arm).collect();
-                tokio::time::sleep(self.options.batch_wait).await;
-                while batch.len() < batch_max
-                    && let Ok(finished) = self.queue.try_recv()
-                {
-                    batch.push(finished);
-                }
-            }
-            let waiting = self.shared.waiting.load(Ordering::Relaxed);
-            self.metrics.record_queue_depth_set(usize::try_from(waiting).unwrap_or(usize::MAX));
-            if !batch.is_empty() || self.shared.losses().0 > self.told {
-                self.deliver(std::mem::take(&mut batch)).await;
-            }
-        }
-    }
-
-    /// Makes records of a batch and delivers them, as often as it takes; the queue bounds what piles up meanwhile.
-    async fn deliver(&mut self, batch: Vec<Finished>) {
-        self.in_hand = batch.iter().map(Finished::arm).collect();
-        self.shared.waiting_bytes.fetch_sub(batch.iter().map(Finished::bytes).sum(), Ordering::Relaxed);
-        // Checks parse JSON and evaluate expressions: work for a thread that serves nobody.
-        let metrics = Arc::clone(&self.metrics);
-        let checks = move || batch.into_iter().map(|each| check(each, &metrics)).collect::<Vec<_>>();
-        let Ok(checked) = tokio::task::spawn_blocking(checks).await else {
-            error!(
-                records = self.in_hand.len(),
-                "records were lost: their checks broke; this is a bug, please report it"
-            );
-            return std::mem::take(&mut self.in_hand).into_iter().for_each(|arm| self.shared.lose(arm));
-        };
-        for (record, trace) in &checked {
-            self.metrics.record(record);
-            if let Some(otlp) = &self.otlp {
-                otlp.record(record, trace.as_ref());
-            }
-        }
-        let records: Vec<InferenceRecord> = checked.into_iter().map(|(record, _)| record).collect();
-        let mut wait = self.options.retry_wait;
-        loop {
-            let (lost, losses) = self.shared.losses();
-            let batch = Batch { inferences: records.clone(), outcomes: Vec::new(), losses };
-            match self.sink.deliver(batch).await {
-                Ok(()) => {
-                    self.told = lost;
-                    let count = u64::try_from(std::mem::take(&mut self.in_hand).len()).unwrap_or(u64::MAX);
-                    self.shared.delivered.fetch_add(count, Ordering::Relaxed);
-                    self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
-                    return;
-                }
-                Err(error) => debug!(%error, records = records.len(), "records wait"),
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(self.options.retry_wait * RETRY_WAIT_GROWTH_MAX);
-        }
-    }
-}
-
 // === impl Finished ===
 
 impl Finished {
+    /// Returns a call that is over but for the end of its answer.
+    pub(crate) const fn new(exchange: Exchange, capture: ContentCapture, resolved_only: bool) -> Self {
+        Self { exchange, capture, resolved_only, kept: None }
+    }
+
     fn arm(&self) -> Option<(RolloutId, Arm)> {
         self.exchange.arm.as_ref().map(|assigned| (assigned.rollout.id, assigned.arm))
     }
@@ -284,39 +232,4 @@ impl Finished {
         let texts = [&outcome.text, &outcome.input].into_iter().flatten().map(String::len).sum::<usize>();
         self.exchange.request_bytes + texts + std::mem::size_of::<Self>()
     }
-}
-
-/// How names of checks begin that only an application can judge.
-const FEEDBACK: &str = "feedback:";
-
-/// Evaluates the success contract of a call and makes its record.
-fn check(finished: Finished, metrics: &Metrics) -> (InferenceRecord, Option<TraceContext>) {
-    let Finished { exchange, capture, resolved_only } = finished;
-    let mut record = exchange.record();
-    if let Some(contract) = &exchange.contract {
-        let outcome = &exchange.outcome;
-        let evidence = Evidence {
-            text: outcome.text.as_deref().unwrap_or_default(),
-            finish: outcome.finish.as_deref(),
-            error: outcome.error,
-            refusal: outcome.refusal,
-            variables: &exchange.variables,
-        };
-        record.checks = contract.evaluate_with(&evidence, &mut |reason| metrics.check_unknown(reason));
-        if resolved_only {
-            record.checks.retain(|name, _| name.starts_with(FEEDBACK));
-        }
-        // Half an answer, or one too long to be kept, says nothing about the whole.
-        if outcome.abandoned || outcome.text_overflowed {
-            let judged = record.checks.iter_mut().filter(|(name, _)| !name.starts_with(FEEDBACK));
-            judged.for_each(|(_, result)| *result = CheckResult::Unknown);
-        }
-    }
-    let wanted = match capture {
-        ContentCapture::Off => false,
-        ContentCapture::Failures => record.success() == CheckResult::Fail,
-        ContentCapture::All => true,
-    };
-    record.content = wanted.then(|| exchange.content());
-    (record, exchange.trace)
 }

@@ -17,6 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// How long to wait before trying again.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether nobody was there who could have answered: one that is stopped may be started.
+    pub(crate) absent: bool,
 }
 
 // === impl Refusal ===
@@ -24,7 +26,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// Returns a refusal of a kind.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, code: None, parameter: None, message: message.into(), retry_after: None }
+        Self { kind, code: None, parameter: None, message: message.into(), retry_after: None, absent: false }
     }
 
     /// Names the field at fault.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tracing::{error, warn};
 
-use crate::recorder::{Batch, Sink, SinkError, SinkFuture};
+use crate::recorder::{Batch, Journal, Sink, SinkError, SinkFuture};
 
 mod forward;
 mod frame;
@@ -180,6 +180,16 @@ impl Sink for Spool {
             let kept = tokio::task::spawn_blocking(move || shared.keep(batch)).await;
             kept.map_err(|error| SinkError::Unavailable(error.to_string()))?
         })
+    }
+
+    fn journal(&self) -> Option<&dyn Journal> {
+        Some(self)
+    }
+}
+
+impl Journal for Spool {
+    fn append(&self, batch: Batch) -> Result<(), SinkError> {
+        self.shared.keep(batch)
     }
 }
 

@@ -97,6 +97,11 @@ impl Transcript {
         self.ended
     }
 
+    /// Returns whether it ended with an error.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// Returns whether any content has come.
     pub(crate) const fn has_content(&self) -> bool {
         self.content

@@ -78,7 +78,7 @@ impl Transport {
                 ("the provider closed the connection", "try again")
             };
             let message = format!("{what}: {}\nhint: {hint}", bowline_types::chain(&error));
-            Refusal::new(ErrorKind::UpstreamUnavailable, message)
+            Refusal { absent: error.is_connect(), ..Refusal::new(ErrorKind::UpstreamUnavailable, message) }
         })
     }
 }

@@ -5,6 +5,7 @@
 //! in the middle of when it is killed, another replica does again, to the same effect. Why it is like that is ADR 10.
 
 mod apply;
+mod backend;
 mod bundle;
 mod condition;
 mod context;
@@ -20,6 +21,11 @@ mod projection;
 mod run;
 mod tokens;
 
+pub use backend::{
+    AcceleratorClass, AcceleratorRequest, Accelerators, AcceleratorsError, Autoscaling, BACKEND_LABEL, Endpoint,
+    EndpointError, KedaTrigger, Look, Move, Pods, Quiet, RenderError, Rendered, Toleration, address, decide, merge,
+    render, scaled_object_resource, served_object, wanted,
+};
 pub use context::{ControlSource, Options};
 pub use metrics::Metrics;
 pub use project::Namespaces;

@@ -70,6 +70,9 @@ pub struct Provider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S+$"))]
     pub identity: Option<String>,
+    /// Whether it may be stopped and starts when it is called: calls then wait for it, within the bounds of the gateway. Default: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starts: bool,
 }
 
 /// The wire format of an upstream API.
@@ -167,6 +170,9 @@ pub struct EndpointOverride {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "secret_reference")]
     pub api_key: Option<SecretRef>,
+    /// Whether it may be stopped and starts when it is called. Default: as in `providers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starts: Option<bool>,
 }
 
 /// What is recorded of calls, and where it is sent.
@@ -236,9 +242,10 @@ impl Project {
     pub fn provider_in(&self, environment: &EnvironmentName, provider: &ProviderName) -> Option<Provider> {
         let mut found = self.providers.get(provider)?.clone();
         let replaced = self.environments.get(environment).and_then(|environment| environment.providers.get(provider));
-        if let Some(EndpointOverride { base_url, api_key }) = replaced {
+        if let Some(EndpointOverride { base_url, api_key, starts }) = replaced {
             found.base_url = base_url.clone().or(found.base_url);
             found.api_key = api_key.clone().or(found.api_key);
+            found.starts = starts.unwrap_or(found.starts);
         }
         Some(found)
     }

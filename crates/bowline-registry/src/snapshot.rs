@@ -109,6 +109,9 @@ pub struct Endpoint {
     pub api_key: Option<SecretRef>,
     /// Whose models an openai-compatible upstream serves, where it is not the provider's own.
     pub identity: Option<String>,
+    /// Whether it may be stopped and starts when it is called. A gateway that does not know this tells at once that it is not there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starts: bool,
 }
 
 /// What content records keep.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bowline_store::InferenceRecord;
-use bowline_types::{Arm, Clock, Timestamp};
+use bowline_types::{Arm, Clock, ProjectName, ProviderLoads, ProviderName, Timestamp};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -16,8 +16,11 @@ use crate::UnknownReason;
 use crate::measure::{Instrument, Labels, Measurement, SERIES_MAX, measurements};
 use crate::names;
 
+mod meter;
 mod state;
 
+use meter::Meters;
+pub use meter::{Place, ProviderMeter, UnderWay};
 pub use state::RolloutStatus;
 use state::State;
 
@@ -37,11 +40,13 @@ pub struct Metrics {
     in_flight: Gauge,
     queue: Gauge,
     lost: Family<OneLabel, Counter>,
+    ahead: Counter,
     unknown: Family<OneLabel, Counter>,
     exports: Family<[(&'static str, &'static str); 2], Counter>,
     spool_delivered: Counter,
     gateways: Gauge,
     state: Arc<State>,
+    meters: Arc<Meters>,
 }
 
 /// Something that is there for a while, such as a request in flight; it stops counting when this is dropped, however it ends.
@@ -97,6 +102,9 @@ impl Metrics {
         registry.register("bowline_record_queue_depth", "Inference records waiting to be stored", queue.clone());
         let lost = Family::default();
         registry.register("bowline_records_lost", "Inference records that could not be kept, by arm", lost.clone());
+        let ahead = Counter::default();
+        let help = "Answers that ended before their record was in the spool";
+        registry.register("bowline_answers_ahead_of_record", help, ahead.clone());
         let unknown = Family::default();
         registry.register("bowline_checks_unknown", "Checks without a result, by reason", unknown.clone());
         let exports = Family::default();
@@ -110,6 +118,8 @@ impl Metrics {
         registry.register("bowline_spool_delivered", help, spool_delivered.clone());
         let gateways = Gauge::default();
         registry.register("bowline_gateways_waiting", "Gateways that wait for news", gateways.clone());
+        let meters = Arc::new(Meters::new(Arc::clone(&clock)));
+        registry.register_collector(Box::new(Arc::clone(&meters)));
         let state = Arc::new(State::new(clock));
         registry.register_collector(Box::new(Arc::clone(&state)));
         Self {
@@ -120,11 +130,13 @@ impl Metrics {
             in_flight,
             queue,
             lost,
+            ahead,
             unknown,
             exports,
             spool_delivered,
             gateways,
             state,
+            meters,
         }
     }
 
@@ -160,6 +172,18 @@ impl Metrics {
         InFlight(self.gateways.clone())
     }
 
+    /// Returns the meter of a provider of a project: one for all who ask while somebody holds it.
+    #[must_use]
+    pub fn provider(&self, project: &ProjectName, provider: &ProviderName) -> Arc<ProviderMeter> {
+        self.meters.of(project, provider)
+    }
+
+    /// Returns what is under way at every provider whose meter somebody holds.
+    #[must_use]
+    pub fn provider_loads(&self) -> ProviderLoads {
+        self.meters.loads()
+    }
+
     /// Sets how many records wait to be stored.
     pub fn record_queue_depth_set(&self, depth: usize) {
         self.queue.set(i64::try_from(depth).unwrap_or(i64::MAX));
@@ -168,6 +192,11 @@ impl Metrics {
     /// Counts a record that could not be kept, by the arm it belonged to.
     pub fn record_lost(&self, arm: Option<Arm>) {
         self.lost.get_or_create(&[("arm", arm.map_or("", Arm::as_str))]).inc();
+    }
+
+    /// Counts an answer that ended before its record was in the spool.
+    pub fn answer_ahead(&self) {
+        self.ahead.inc();
     }
 
     /// Counts a check without a result; see [`crate::Contract::evaluate_with`].

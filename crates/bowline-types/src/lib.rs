@@ -9,6 +9,7 @@ mod digest;
 mod duration;
 mod error;
 mod id;
+mod load;
 mod money;
 mod name;
 mod secret;
@@ -25,6 +26,7 @@ pub use id::{
     ApiKey, ApiKeyHash, ApiKeyParseError, IdParseError, InferenceId, InferenceToken, InstanceId, KeyId, OutcomeId,
     RolloutId, TokenSecret,
 };
+pub use load::{ProviderLoad, ProviderLoads};
 pub use money::Usd;
 pub use name::{EnvironmentName, ModelAlias, NameError, ProjectName, PromptName, ProviderName, Scope};
 pub use secret::{Secret, SecretRef, SecretRefError};

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use crate::exchange::{Exchange, Upstream};
 use crate::facts::Facts;
 use crate::gateway::Shared;
-use crate::layers::accept::{Arrival, accept};
+use crate::layers::hold::Hold;
 use crate::layers::respond::{Body, build, headers};
-use crate::layers::{identify, limits, record, resolve, upstream};
+use crate::layers::{Entered, enter, record, resolve, upstream};
 use crate::live::Route;
 use crate::refusal::Refusal;
 
@@ -59,11 +59,8 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let arrival = Arrival::now(gateway.clock.as_ref());
-    let live = gateway.live_full();
-    let key = identify::identify(gateway, &live, request.headers())?;
-    let _permit = limits::admit(&gateway.in_flight)?;
-    let accepted = accept(gateway.options.request_bytes_max, gateway.options.client_timeout, arrival, request).await?;
+    let Entered { live, key, permit: _permit, accepted } =
+        enter(gateway, gateway.options.request_bytes_max, request).await?;
     let call = ClientRequest {
         model: ModelRef::Alias(alias(&accepted.body)?),
         variables: None,
@@ -77,7 +74,7 @@ where
     };
     let (route, bytes) = match answer {
         Ok(answer) => answer,
-        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
+        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal).await),
     };
     record::settle(&mut exchange, route);
     exchange.outcome.status = 200;
@@ -85,7 +82,7 @@ where
     let headers = headers(gateway, &exchange, &[]);
     let mut response = build(StatusCode::OK, headers, "application/json", Body::Whole(Some(bytes)));
     response.extensions_mut().insert(Facts::of(&exchange));
-    record::record(gateway, exchange, target.capture);
+    record::record(gateway, exchange, target.capture).await;
     Ok(response)
 }
 
@@ -94,6 +91,22 @@ fn alias(body: &[u8]) -> Result<ModelAlias, Refusal> {
         |reason: String| Refusal::new(ErrorKind::InvalidRequest, format!("the request cannot be read: {reason}"));
     let asked: Asked = serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))?;
     asked.model.parse().map_err(|error: bowline_types::NameError| invalid(error.to_string()).parameter("model"))
+}
+
+/// Returns the answer to a call; where the provider starts, once it is there.
+async fn sent(gateway: &Shared, exchange: &mut Exchange, route: &Route, body: &[u8]) -> Result<Bytes, Refusal> {
+    let mut hold = None;
+    loop {
+        let wire = WireRequest { path: PATH.to_owned(), body: body.to_vec(), notes: Vec::new() };
+        let deadline = Instant::now() + route.timeout;
+        match upstream::open(gateway, exchange, route, wire, deadline).await {
+            Err(refusal) if refusal.absent && route.starts => {}
+            answer => return upstream::collect(gateway, route, answer?, deadline).await,
+        }
+        let begun = hold.take().map_or_else(|| Hold::begin(gateway, exchange, route), Ok)?;
+        begun.pause(gateway, exchange, route).await?;
+        hold = Some(begun);
+    }
 }
 
 async fn ask(gateway: &Shared, exchange: &mut Exchange, route: &Route, body: &[u8]) -> Result<Bytes, Refusal> {
@@ -111,10 +124,8 @@ async fn ask(gateway: &Shared, exchange: &mut Exchange, route: &Route, body: &[u
         simulated: false,
     });
     let body = splice::request(body, splice::Edits { model: &route.model, include_usage: false })?;
-    let wire = WireRequest { path: PATH.to_owned(), body, notes: Vec::new() };
-    let deadline = Instant::now() + route.timeout;
-    let answer = upstream::open(gateway, exchange, route, wire, deadline).await?;
-    let bytes = upstream::collect(gateway, route, answer, deadline).await?;
+    let _under_way = route.meter.called(upstream::input_tokens(exchange));
+    let bytes = sent(gateway, exchange, route, &body).await?;
     let Answered { model, usage } = serde_json::from_slice(&bytes).map_err(|error| {
         Refusal::new(ErrorKind::UpstreamInvalid, format!("the provider's answer cannot be read: {error}"))
     })?;

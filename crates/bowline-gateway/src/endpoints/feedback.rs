@@ -10,9 +10,8 @@ use serde_json::json;
 
 use super::json as answer;
 use crate::gateway::Shared;
-use crate::layers::accept::{Arrival, accept};
 use crate::layers::respond::Body;
-use crate::layers::{identify, limits};
+use crate::layers::{Entered, enter};
 use crate::recorder::Batch;
 use crate::refusal::Refusal;
 
@@ -46,20 +45,16 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let arrival = Arrival::now(gateway.clock.as_ref());
-    let now = arrival.at;
-    let live = gateway.live_full();
-    let key = identify::identify(gateway, &live, request.headers())?;
-    let _permit = limits::admit(&gateway.in_flight)?;
-    let idempotency = request.headers().get("idempotency-key").map(|value| value.as_bytes().to_vec());
-    let accepted = accept(BODY_BYTES_MAX, gateway.options.client_timeout, arrival, request).await?;
+    let Entered { live: _, key, permit: _permit, accepted } = enter(gateway, BODY_BYTES_MAX, request).await?;
+    let now = accepted.arrival.at;
+    let idempotency = accepted.headers.get("idempotency-key").map(http::HeaderValue::as_bytes);
     let feedback: Feedback = serde_json::from_slice(&accepted.body).map_err(|error| {
         let hint = "hint: send {\"inference\": ID, \"name\": \"correct\", \"value\": true}; a value is a boolean, a number or a text";
         Refusal::new(ErrorKind::InvalidRequest, format!("the feedback cannot be read: {error}\n{hint}"))
     })?;
     check(&feedback)?;
     let target = target(gateway, &key, &feedback.inference)?;
-    let id = idempotency.map_or_else(|| OutcomeId::generate(now), |text| same_id(&key, &text, &accepted.body));
+    let id = idempotency.map_or_else(|| OutcomeId::generate(now), |text| same_id(&key, text, &accepted.body));
     let outcome = OutcomeRecord {
         schema_version: SCHEMA_VERSION,
         id,

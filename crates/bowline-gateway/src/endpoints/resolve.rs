@@ -9,9 +9,8 @@ use serde_json::json;
 
 use super::json as answer;
 use crate::gateway::Shared;
-use crate::layers::accept::{Arrival, accept};
 use crate::layers::respond::{self, Body, headers};
-use crate::layers::{decode, identify, limits, record, render, resolve as resolution};
+use crate::layers::{Entered, decode, enter, record, render, resolve as resolution};
 use crate::recorder::Finished;
 use crate::refusal::Refusal;
 
@@ -25,11 +24,8 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let arrival = Arrival::now(gateway.clock.as_ref());
-    let live = gateway.live_full();
-    let key = identify::identify(gateway, &live, request.headers())?;
-    let _permit = limits::admit(&gateway.in_flight)?;
-    let accepted = accept(gateway.options.request_bytes_max, gateway.options.client_timeout, arrival, request).await?;
+    let Entered { live, key, permit: _permit, accepted } =
+        enter(gateway, gateway.options.request_bytes_max, request).await?;
     let call = decode::decode(&accepted)?;
     if matches!(call.model, ModelRef::Alias(_)) {
         let message = "only a prompt can be resolved\nhint: `model: \"prompt:NAME\"`";
@@ -42,14 +38,14 @@ where
     }
     let mut rendered = match render::render(&target, exchange.prompt.as_ref(), call) {
         Ok(rendered) => rendered,
-        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal)),
+        Err(refusal) => return Ok(record::refused(gateway, exchange, target.capture, &refusal).await),
     };
     let route = target.routes.first();
     let model = route.map_or_else(|| exchange.model.to_string(), |route| route.model.clone());
     let mut notes = Vec::new();
     let body = match encode_request(&rendered.request, &model, &mut notes) {
         Ok(body) => body,
-        Err(error) => return Ok(record::refused(gateway, exchange, target.capture, &error.into())),
+        Err(error) => return Ok(record::refused(gateway, exchange, target.capture, &error.into()).await),
     };
     rendered.notes.extend(left_out);
     rendered.notes.extend(notes.iter().map(|note| format!("{}: {}", note.parameter, note.change)));
@@ -65,6 +61,6 @@ where
         "model": model,
         "request": body,
     });
-    gateway.recorder.record(Finished { exchange, capture: target.capture, resolved_only: true });
+    gateway.recorder.record(Finished::new(exchange, target.capture, true)).await;
     Ok(answer(StatusCode::OK, headers, &value))
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Duration, Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::refusal::Refusal;
 
@@ -25,7 +26,13 @@ pub(crate) struct Accepted {
     pub(crate) arrival: Arrival,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Cancelled when the client leaves before its answer begins.
+    pub(crate) gone: CancellationToken,
 }
+
+/// Tells the layers that the client of a request has left, as an extension of the request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gone(pub(crate) CancellationToken);
 
 /// Reads the body of a request, at most `bytes_max` of it, for at most as long as `within`.
 ///
@@ -41,7 +48,8 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let Gone(gone) = head.extensions.remove().unwrap_or_default();
     let collected = timeout(within, Limited::new(body, bytes_max).collect()).await.map_err(|_| {
         let message = "the body did not arrive in time\nhint: send it without pauses";
         Refusal::new(ErrorKind::InvalidRequest, message)
@@ -53,7 +61,7 @@ where
         }
         Refusal::new(ErrorKind::InvalidRequest, format!("the body could not be read: {error}"))
     })?;
-    Ok(Accepted { arrival, headers: head.headers, body: collected.to_bytes() })
+    Ok(Accepted { arrival, headers: head.headers, body: collected.to_bytes(), gone })
 }
 
 // === impl Arrival ===

@@ -1,4 +1,4 @@
-//! The record of a call: what it cost, and what becomes of it. Nothing here waits.
+//! The record of a call: what it cost, and what becomes of it.
 
 use std::sync::Arc;
 
@@ -32,13 +32,13 @@ pub(crate) fn capture_input(exchange: &mut Exchange, capture: ContentCapture, re
     exchange.outcome.input = serde_json::to_string(&messages).ok();
 }
 
-/// Hands a finished call to the recorder.
-pub(crate) fn record(gateway: &Shared, exchange: Exchange, capture: ContentCapture) {
-    gateway.recorder.record(Finished { exchange, capture, resolved_only: false });
+/// Hands a finished call to the recorder; its answer may end when this returns.
+pub(crate) async fn record(gateway: &Shared, exchange: Exchange, capture: ContentCapture) {
+    gateway.recorder.record(Finished::new(exchange, capture, false)).await;
 }
 
 /// Answers with an error and records it: it counts for the arm that was assigned.
-pub(crate) fn refused(
+pub(crate) async fn refused(
     gateway: &Arc<Shared>,
     mut exchange: Exchange,
     capture: ContentCapture,
@@ -47,6 +47,6 @@ pub(crate) fn refused(
     exchange.outcome.status = refusal.kind.spec().status;
     exchange.outcome.error = Some(refusal.kind);
     let response = respond::refuse(refusal, Some((gateway, &exchange)));
-    record(gateway, exchange, capture);
+    record(gateway, exchange, capture).await;
     response
 }

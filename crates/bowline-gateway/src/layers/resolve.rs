@@ -76,6 +76,8 @@ pub(crate) fn resolve(
         model: choice.model,
         stream: call.request.stream,
         request_bytes: accepted.body.len(),
+        gone: accepted.gone.clone(),
+        held: None,
         variables: call.variables.clone().unwrap_or_default(),
         contract: served.as_ref().map(|served| Arc::clone(&served.contract)),
         trace,

@@ -1,6 +1,8 @@
 //! The answer in the client's dialect: passed through where the provider speaks it too, else encoded; and what the answer says, for
 //! the record.
 
+mod waiting;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,6 +54,13 @@ enum Passage {
     Encoded(Box<StreamEncoder>),
 }
 
+/// The end of a stream: the client gets it once the call is recorded.
+struct Last<'a> {
+    /// Its place in the channel, so that whether the client was there is known before.
+    slot: mpsc::Permit<'a, Bytes>,
+    piece: Bytes,
+}
+
 /// Answers a call: whole, as a stream, or with an error.
 pub(crate) async fn respond(
     gateway: &Arc<Shared>,
@@ -63,9 +72,24 @@ pub(crate) async fn respond(
     if target.lease_expired {
         rendered.notes.push(LEASE_NOTE.to_owned());
     }
-    match upstream::call(gateway, &mut exchange, &target.routes, &rendered).await {
-        Err(refusal) => refused(gateway, exchange, target.capture, &refusal),
-        Ok(Answer::Whole(answer)) => whole(gateway, exchange, target, rendered.notes, *answer),
+    if rendered.request.stream && target.routes.iter().any(|route| route.starts) {
+        return waiting::respond(gateway, permit, exchange, target, rendered).await;
+    }
+    let answer = upstream::call(gateway, &mut exchange, &target.routes, &rendered).await;
+    answered(gateway, permit, exchange, target, rendered, answer).await
+}
+
+async fn answered(
+    gateway: &Arc<Shared>,
+    permit: Permit,
+    exchange: Exchange,
+    target: &Target,
+    rendered: Rendered,
+    answer: Result<Answer, Refusal>,
+) -> Response<Body> {
+    match answer {
+        Err(refusal) => refused(gateway, exchange, target.capture, &refusal).await,
+        Ok(Answer::Whole(answer)) => whole(gateway, exchange, target, rendered.notes, *answer).await,
         Ok(Answer::Stream(stream)) => {
             let include_usage = rendered.request.include_usage;
             streamed(gateway, permit, exchange, target, rendered.notes, include_usage, *stream)
@@ -73,7 +97,7 @@ pub(crate) async fn respond(
     }
 }
 
-fn whole(
+async fn whole(
     gateway: &Arc<Shared>,
     mut exchange: Exchange,
     target: &Target,
@@ -93,7 +117,7 @@ fn whole(
         Err(error) => {
             transcript.write(&mut exchange);
             settle(&mut exchange, &route);
-            return refused(gateway, exchange, target.capture, &error.into());
+            return refused(gateway, exchange, target.capture, &error.into()).await;
         }
     };
     transcript.write(&mut exchange);
@@ -106,7 +130,7 @@ fn whole(
     let mut response =
         build(StatusCode::OK, headers(gateway, &exchange, &notes), "application/json", Body::Whole(Some(body)));
     response.extensions_mut().insert(Facts::of(&exchange));
-    record(gateway, exchange, target.capture);
+    record(gateway, exchange, target.capture).await;
     response
 }
 
@@ -122,61 +146,66 @@ fn streamed(
     notes.extend(stream.notes.iter().cloned());
     exchange.outcome.status = 200;
     let headers = headers(gateway, &exchange, &notes);
-    let passage = match (stream.route.spec.dialect, include_usage) {
-        (Dialect::OpenAiChat, true) => Passage::Unchanged(Vec::new()),
-        (Dialect::OpenAiChat, false) => Passage::Filtered(UsageFilter::default()),
-        (Dialect::AnthropicMessages | Dialect::Gemini, _) => {
-            exchange.outcome.answer_id = Some(envelope(&exchange).id);
-            Passage::Encoded(Box::new(StreamEncoder::new(envelope(&exchange), include_usage)))
-        }
-    };
+    let passage = passage(&mut exchange, &stream, include_usage);
     let (sender, receiver) = mpsc::channel(STREAM_PIECES_MAX);
     let (shared, capture) = (Arc::clone(gateway), target.capture);
     // A task of its own, so that the record is made however the client leaves.
     gateway.tasks.spawn(async move {
-        let exchange = pump(&shared, exchange, stream, passage, sender).await;
-        record(&shared, exchange, capture);
+        let (exchange, last) = pump(&shared, exchange, stream, passage, &sender).await;
+        record(&shared, exchange, capture).await;
+        if let Some(Last { slot, piece }) = last {
+            slot.send(piece);
+        }
         drop(permit);
     });
     build(StatusCode::OK, headers, "text/event-stream", Body::Stream(receiver))
 }
 
-/// Carries a stream to the client and returns what it said.
-async fn pump(
+/// Returns how the bytes of a stream reach the client.
+fn passage(exchange: &mut Exchange, stream: &Streamed, include_usage: bool) -> Passage {
+    match (stream.route.spec.dialect, include_usage) {
+        (Dialect::OpenAiChat, true) => Passage::Unchanged(Vec::new()),
+        (Dialect::OpenAiChat, false) => Passage::Filtered(UsageFilter::default()),
+        (Dialect::AnthropicMessages | Dialect::Gemini, _) => {
+            exchange.outcome.answer_id = Some(envelope(exchange).id);
+            Passage::Encoded(Box::new(StreamEncoder::new(envelope(exchange), include_usage)))
+        }
+    }
+}
+
+/// Carries a stream to the client but for its last piece, and returns what it said.
+async fn pump<'a>(
     gateway: &Shared,
     mut exchange: Exchange,
     mut stream: Streamed,
     mut passage: Passage,
-    client: mpsc::Sender<Bytes>,
-) -> Exchange {
+    client: &'a mpsc::Sender<Bytes>,
+) -> (Exchange, Option<Last<'a>>) {
+    let patience = gateway.options.client_timeout;
     let mut transcript = Transcript::new(gateway.options.check_text_bytes_max);
     let (mut bytes, mut events) = (std::mem::take(&mut stream.bytes), std::mem::take(&mut stream.events));
-    loop {
+    let last = loop {
         events.iter().for_each(|event| transcript.read(event));
-        let over = stream.body.is_none() || transcript.is_over();
-        match passage.carry(&bytes, &events, transcript.is_over()) {
-            Ok(piece) if piece.is_empty() => {}
-            Ok(piece) => {
-                // Gone, or too slow to be waited for: what it got says nothing about the answer.
-                if !matches!(timeout(gateway.options.client_timeout, client.send(piece)).await, Ok(Ok(()))) {
-                    exchange.outcome.abandoned = true;
-                    break;
-                }
-                if exchange.outcome.first_byte_us.is_none() && transcript.has_content() {
-                    exchange.outcome.first_byte_us = Some(exchange.elapsed_us());
-                }
-            }
-            Err(refusal) => {
-                fail(&mut transcript, &client, &refusal).await;
-                break;
-            }
-        }
-        if over {
-            if !transcript.is_over() {
+        let is_cut_off = stream.body.is_none() && !transcript.is_over();
+        let piece = match passage.carry(&bytes, &events, transcript.is_over()) {
+            Ok(piece) if is_cut_off => {
                 let message = "the provider's stream ended before the answer did";
-                fail(&mut transcript, &client, &Refusal::new(ErrorKind::UpstreamUnavailable, message)).await;
+                let refusal = Refusal::new(ErrorKind::UpstreamUnavailable, message);
+                [piece, fail(&mut transcript, &refusal)].concat().into()
             }
-            break;
+            Ok(piece) => piece,
+            Err(refusal) => fail(&mut transcript, &refusal),
+        };
+        if transcript.is_over() {
+            break piece;
+        }
+        if !piece.is_empty() {
+            // Gone, or too slow to be waited for: what it got says nothing about the answer.
+            if !matches!(timeout(patience, client.send(piece)).await, Ok(Ok(()))) {
+                exchange.outcome.abandoned = true;
+                break Bytes::new();
+            }
+            first_byte(&mut exchange, &transcript);
         }
         match upstream::next(&mut stream).await {
             Ok(Some(piece)) => {
@@ -188,19 +217,32 @@ async fn pump(
                 bytes = Vec::new();
                 stream.body = None;
             }
-            Err(refusal) => {
-                fail(&mut transcript, &client, &refusal).await;
-                break;
-            }
+            Err(refusal) => break fail(&mut transcript, &refusal),
         }
+    };
+    let mut slot = None;
+    if !last.is_empty() {
+        slot = timeout(patience, client.reserve()).await.ok().and_then(Result::ok);
+        // An error is the provider's, whoever is there to be told.
+        exchange.outcome.abandoned = slot.is_none() && !transcript.has_failed();
+    }
+    if slot.is_some() {
+        first_byte(&mut exchange, &transcript);
     }
     transcript.write(&mut exchange);
     settle(&mut exchange, &stream.route);
-    exchange
+    (exchange, slot.map(|slot| Last { slot, piece: last }))
 }
 
-/// Ends a stream with an error in the client's dialect; the client may be gone.
-async fn fail(transcript: &mut Transcript, client: &mpsc::Sender<Bytes>, refusal: &Refusal) {
+/// Notes when the first content reached the client.
+fn first_byte(exchange: &mut Exchange, transcript: &Transcript) {
+    if exchange.outcome.first_byte_us.is_none() && transcript.has_content() {
+        exchange.outcome.first_byte_us = Some(exchange.elapsed_us());
+    }
+}
+
+/// Ends a stream: returns an error in the client's dialect.
+fn fail(transcript: &mut Transcript, refusal: &Refusal) -> Bytes {
     let error = UpstreamError {
         kind: refusal.kind,
         status: None,
@@ -212,7 +254,7 @@ async fn fail(transcript: &mut Transcript, client: &mpsc::Sender<Bytes>, refusal
     let mut piece = b"data: ".to_vec();
     piece.extend(encode_error(refusal.kind, &refusal.message, None, Some(refusal.code_str())));
     piece.extend_from_slice(b"\n\n");
-    drop(client.send(piece.into()).await);
+    piece.into()
 }
 
 // === impl Passage ===

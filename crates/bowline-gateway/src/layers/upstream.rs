@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bowline_chat::{Response, StreamDecoder, StreamEvent};
 use bowline_providers::WireRequest;
+use bowline_telemetry::UnderWay;
 use bowline_types::ErrorKind;
 use bytes::Bytes;
 use http::StatusCode;
@@ -16,6 +17,7 @@ use tracing::{debug, error};
 
 use crate::exchange::{Exchange, Upstream};
 use crate::gateway::Shared;
+use crate::layers::hold::Hold;
 use crate::layers::translate::{Rendered, translate};
 use crate::live::{Credential, Route};
 use crate::refusal::Refusal;
@@ -27,6 +29,14 @@ const ERROR_BYTES_MAX: usize = 256 * 1024;
 const PREFACE_BYTES_MAX: usize = 1024 * 1024;
 /// The wait before the first retry of the same route, where the provider asks for none; it doubles.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
+/// Bytes of a request that make about one token.
+const BYTES_PER_TOKEN: usize = 4;
+/// Tokens of an answer where the call does not say how many there may be.
+const OUTPUT_TOKENS: u64 = 1_024;
+/// The most tokens that are believed of an answer: one call must not count as a thousand.
+const OUTPUT_TOKENS_MAX: u64 = 131_072;
+/// With this header a server, or what stands before it, says that it starts and has not taken the call.
+const STARTING: &str = "x-bowline-starting";
 /// Failures in a row that open a circuit.
 const CIRCUIT_FAILURES: u32 = 5;
 /// How long a circuit stays open before one call may try again.
@@ -61,6 +71,8 @@ pub(crate) struct Streamed {
     pub(crate) deadline: Instant,
     pub(crate) route: Route,
     pub(crate) notes: Vec<String>,
+    /// Held until the answer ends.
+    pub(crate) under_way: Option<UnderWay>,
 }
 
 /// Keeps calls away from a route that fails, as long as there is another one.
@@ -96,17 +108,27 @@ pub(crate) async fn call(
             fallback: index > 0,
             simulated: false,
         });
-        let refusal = match attempt(gateway, exchange, route, rendered).await {
+        let under_way = route.meter.called(tokens(exchange, rendered));
+        let tried = attempt(gateway, exchange, route, rendered).await;
+        let next = next_admitted(gateway, routes, index + 1);
+        let tried = match tried {
+            // Where another route can answer now, nobody waits; that this one was asked for is enough to start it.
+            Err(refusal) if refusal.absent && route.starts && next.is_none() => {
+                started(gateway, exchange, route, rendered).await?
+            }
+            tried => tried,
+        };
+        let refusal = match tried {
             Ok(answer) => {
                 route.circuit.succeeded();
-                return Ok(answer);
+                return Ok(answer.under_way(under_way));
             }
             Err(refusal) => refusal,
         };
+        drop(under_way);
         if counts_for_circuit(refusal.kind) {
             route.circuit.failed(gateway.uptime());
         }
-        let next = next_admitted(gateway, routes, index + 1);
         if attempts >= attempts_max || !is_worth_another(refusal.kind, next.is_some()) {
             return Err(refusal);
         }
@@ -124,6 +146,37 @@ pub(crate) async fn call(
         tokio::time::sleep(asked).await;
         wait *= 2;
     }
+}
+
+/// Waits until a provider that starts is there, and returns what came of the call then.
+///
+/// # Errors
+/// The call may wait no longer, or not at all.
+async fn started(
+    gateway: &Shared,
+    exchange: &mut Exchange,
+    route: &Route,
+    rendered: &Rendered,
+) -> Result<Result<Answer, Refusal>, Refusal> {
+    let hold = Hold::begin(gateway, exchange, route)?;
+    loop {
+        hold.pause(gateway, exchange, route).await?;
+        match attempt(gateway, exchange, route, rendered).await {
+            Err(refusal) if refusal.absent => {}
+            tried => return Ok(tried),
+        }
+    }
+}
+
+/// Returns about how many tokens a call takes: four bytes of the request each, and as many of the answer as it allows.
+fn tokens(exchange: &Exchange, rendered: &Rendered) -> u64 {
+    let output = rendered.request.parameters.max_output_tokens.unwrap_or(OUTPUT_TOKENS);
+    input_tokens(exchange).saturating_add(output.min(OUTPUT_TOKENS_MAX))
+}
+
+/// Returns about how many tokens the request of a call has.
+pub(crate) fn input_tokens(exchange: &Exchange) -> u64 {
+    u64::try_from(exchange.request_bytes / BYTES_PER_TOKEN).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn no_route() -> Refusal {
@@ -166,6 +219,7 @@ async fn attempt(
             deadline,
             route: route.clone(),
             notes,
+            under_way: None,
         };
         return begin(stream).await.map(|stream| Answer::Stream(Box::new(stream)));
     }
@@ -209,7 +263,9 @@ pub(crate) async fn open(
     if head.status != StatusCode::OK {
         let bytes = timeout_at(deadline, Limited::new(body, ERROR_BYTES_MAX).collect()).await;
         let bytes = bytes.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        return Err(route.spec.decode_error(head.status.as_u16(), &head.headers, &bytes).into());
+        let absent = head.status == StatusCode::SERVICE_UNAVAILABLE && head.headers.contains_key(STARTING);
+        let error = route.spec.decode_error(head.status.as_u16(), &head.headers, &bytes);
+        return Err(Refusal { absent, ..error.into() });
     }
     Ok(body)
 }
@@ -302,6 +358,18 @@ fn timed_out(route: &Route) -> Refusal {
         route.provider
     );
     Refusal::new(ErrorKind::UpstreamTimeout, message)
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Keeps the tokens of a call counted for as long as its answer goes on.
+    fn under_way(mut self, under_way: UnderWay) -> Self {
+        if let Self::Stream(stream) = &mut self {
+            stream.under_way = Some(under_way);
+        }
+        self
+    }
 }
 
 // === impl Circuit ===

@@ -5,6 +5,8 @@
 mod calls;
 mod dialects;
 mod faults;
+mod holds;
+mod journal;
 mod prompts;
 mod records;
 mod standing;

@@ -72,6 +72,19 @@ async fn nothing_is_lost_while_the_store_fails_for_a_while() {
 }
 
 #[tokio::test]
+async fn the_time_of_a_call_ends_with_its_answer() {
+    let upstream = Upstream::start([answer("fine")]).await;
+    let recorder = RecorderOptions { batch_wait: std::time::Duration::from_millis(200), ..RecorderOptions::default() };
+    let server =
+        Server::start_with(snapshot(&upstream), GatewayOptions { recorder, ..GatewayOptions::default() }).await;
+    let began = tokio::time::Instant::now();
+    server.chat(ask()).await;
+    let took = began.elapsed();
+    let recorded = std::time::Duration::from_micros(server.sink.wait(1).await[0].duration_us);
+    assert!(recorded <= took, "the record says {recorded:?}, the client waited for {took:?}");
+}
+
+#[tokio::test]
 async fn stopping_delivers_what_waits() {
     let upstream = Upstream::start([answer("fine")]).await;
     let server = Server::start(snapshot(&upstream)).await;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use client::Answer;
 pub(crate) use sink::MemorySink;
 pub(crate) use snapshot::{SnapshotBuilder, version};
-pub(crate) use upstream::{Reply, Upstream, sse};
+pub(crate) use upstream::{Absent, Reply, Upstream, sse};
 
 /// A gateway that serves on loopback until it is dropped or stopped.
 pub(crate) struct Server {
@@ -60,9 +60,14 @@ impl Server {
 
     /// Serves a snapshot with options.
     pub(crate) async fn start_with(builder: SnapshotBuilder, options: GatewayOptions) -> Self {
+        Self::start_over(builder, options, MemorySink::default()).await
+    }
+
+    /// Serves a snapshot with options, and a sink.
+    pub(crate) async fn start_over(builder: SnapshotBuilder, options: GatewayOptions, sink: MemorySink) -> Self {
         let key = builder.key.expose().to_owned();
         let (snapshots, receiver) = watch::channel(Arc::new(builder.build()));
-        let (sink, clock) = (Arc::new(MemorySink::default()), Arc::new(ManualClock::default()));
+        let (sink, clock) = (Arc::new(sink), Arc::new(ManualClock::default()));
         let secrets = Arc::new(OneSecret(Mutex::new("upstream-secret".to_owned())));
         let metrics = Arc::new(Metrics::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let gateway = Gateway::new(Parts {

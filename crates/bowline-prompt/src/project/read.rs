@@ -252,7 +252,7 @@ impl Reader<'_> {
                 let error = self.error("unknown-field", key.span, message);
                 self.diagnostics.push(
                     error.hint(
-                        "it may change `base_url` and `api_key` only, so that what was tested is what is released",
+                        "it may change `base_url`, `api_key` and `starts` only, so that what was tested is what is released",
                     ),
                 );
             }

@@ -127,7 +127,7 @@ telemetry: { content: on }
             "5:3 `Bad Name` is not a name of a provider: use lower-case letters, digits, `-`, `_` and `.`, starting with a \
              letter or a digit, at most 64 bytes",
             "6:36 an upstream that is not the provider's own must say whose models it serves",
-            "7:36 `http` is for loopback addresses only; use `https`",
+            "7:36 `http` is for loopback addresses and Services of Kubernetes only; use `https`",
             "9:21 provider `opnai` is not declared",
             "10:52 expected a string, found integer `60`",
             "11:21 a model needs at least one target",

@@ -3,7 +3,8 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The address of a provider, without a trailing slash: `https`, or `http` on a loopback address, as it carries credentials.
+/// The address of a provider, without a trailing slash: `https`, or `http` on a loopback address or to a Service of Kubernetes
+/// (`NAME.NAMESPACE.svc`), as it carries credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct BaseUrl(
@@ -35,7 +36,7 @@ pub enum UrlError {
     #[error("an address ends with its path, without `?` and `#`")]
     Query,
     /// It would carry credentials in the clear.
-    #[error("`http` is for loopback addresses only; use `https`")]
+    #[error("`http` is for loopback addresses and Services of Kubernetes only; use `https`")]
     Insecure,
 }
 
@@ -72,7 +73,7 @@ impl TryFrom<String> for BaseUrl {
 
     fn try_from(text: String) -> Result<Self, UrlError> {
         let parts = parts(&text)?;
-        if !parts.secure && !is_loopback(parts.host) {
+        if !parts.secure && !is_loopback(parts.host) && !is_within_cluster(parts.host) {
             return Err(UrlError::Insecure);
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -139,6 +140,13 @@ fn parts(text: &str) -> Result<Parts<'_>, UrlError> {
     if valid && reachable { Ok(Parts { secure, host }) } else { Err(UrlError::Host) }
 }
 
+/// Services of a Kubernetes cluster have names that nobody beyond it can have, and what encrypts between pods is the cluster's own matter.
+fn is_within_cluster(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let service = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc"));
+    service.is_some_and(|service| service.split('.').filter(|label| !label.is_empty()).count() == 2)
+}
+
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -157,7 +165,12 @@ mod tests {
         check("http://127.0.0.1:11434/v1", Ok("http://127.0.0.1:11434/v1"));
         check("http://localhost:80", Ok("http://localhost:80"));
         check("http://[::1]:8080", Ok("http://[::1]:8080"));
+        check("http://vllm.desk.svc:8000/v1", Ok("http://vllm.desk.svc:8000/v1"));
+        check("http://vllm.desk.svc.cluster.local/v1", Ok("http://vllm.desk.svc.cluster.local/v1"));
         check("http://10.0.0.1", Err(UrlError::Insecure));
+        check("http://svc", Err(UrlError::Insecure));
+        check("http://desk.svc", Err(UrlError::Insecure));
+        check("http://vllm.desk.svc.example.com", Err(UrlError::Insecure));
         check("http://127.0.0.1.example.com", Err(UrlError::Insecure));
         check("ftp://example.com", Err(UrlError::Scheme));
         check("api.openai.com", Err(UrlError::Scheme));

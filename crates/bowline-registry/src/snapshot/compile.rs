@@ -196,6 +196,7 @@ fn providers(config: &Project, environment: &EnvironmentName) -> BTreeMap<Provid
         base_url: provider.base_url.as_ref().map(|url| url.as_str().to_owned()),
         api_key: provider.api_key.clone(),
         identity: provider.identity.clone(),
+        starts: provider.starts,
     };
     let found = config.providers.keys().filter_map(|provider| {
         let found = config.provider_in(environment, provider)?;

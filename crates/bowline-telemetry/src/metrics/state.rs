@@ -140,7 +140,7 @@ impl RolloutStatus {
     }
 }
 
-fn gauge<V: EncodeGaugeValue>(
+pub(super) fn gauge<V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

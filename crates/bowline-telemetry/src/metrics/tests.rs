@@ -84,3 +84,25 @@ fn series_are_bounded() {
         known.lines().find(|line| line.starts_with("bowline_inferences_total") && line.contains("\"prompt-3\""));
     assert!(known.is_some_and(|line| line.ends_with(" 2")), "{known:?}");
 }
+
+#[test]
+fn a_provider_is_shown_with_what_is_under_way_while_somebody_serves_it() {
+    let clock = Arc::new(ManualClock::default());
+    let metrics = Metrics::new(clock.clone());
+    let (project, provider) = ("desk".parse().unwrap(), "vllm".parse().unwrap());
+    let meter = metrics.provider(&project, &provider);
+    assert!(!metrics.encode().contains("bowline_backend_last_call_seconds{"), "nobody has called");
+    let (call, place) = (meter.called(700), meter.hold(1));
+    assert!(place.is_some() && metrics.provider(&project, &provider).hold(1).is_none(), "one place for all");
+    clock.advance(std::time::Duration::from_millis(2_500));
+    let labels = "{project=\"desk\",provider=\"vllm\"}";
+    let page = metrics.encode();
+    for (name, value) in [("held", "1"), ("tokens_in_flight", "700"), ("last_call_seconds", "2.5")] {
+        assert!(page.contains(&format!("bowline_backend_{name}{labels} {value}\n")), "{name}: {page}");
+    }
+    drop((call, place));
+    let load = metrics.provider_loads()[&project][&provider];
+    assert_eq!((load.held, load.tokens_in_flight, load.last_call_seconds), (0, 0, Some(2.5)));
+    drop(meter);
+    assert!(metrics.provider_loads().is_empty() && !metrics.encode().contains("bowline_backend_"));
+}

@@ -58,7 +58,8 @@ impl SnapshotBuilder {
     pub(crate) fn model(mut self, name: &str, kind: &str, url: &str) -> Self {
         let base_url = if kind == "openai" { format!("{url}/v1") } else { url.to_owned() };
         let api_key = Some("env:UPSTREAM_KEY".parse::<SecretRef>().unwrap());
-        let endpoint = Endpoint { kind: kind.to_owned(), base_url: Some(base_url), api_key, identity: None };
+        let endpoint =
+            Endpoint { kind: kind.to_owned(), base_url: Some(base_url), api_key, identity: None, starts: false };
         self.providers.insert(name.to_owned(), endpoint);
         self.models.insert(name.to_owned(), vec![target(name)]);
         self
@@ -67,6 +68,12 @@ impl SnapshotBuilder {
     /// The provider of a model has a credential that is not there.
     pub(crate) fn without_credential(mut self, name: &str) -> Self {
         self.providers.get_mut(name).unwrap().api_key = Some("env:NOT_THERE".parse().unwrap());
+        self
+    }
+
+    /// The provider of a model starts when it is called.
+    pub(crate) fn starts(mut self, name: &str) -> Self {
+        self.providers.get_mut(name).unwrap().starts = true;
         self
     }
 

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// An upstream that answers from a script: each call takes the next reply, and the last one stays.
 pub(crate) struct Upstream {
@@ -115,10 +115,33 @@ impl Reply {
     }
 }
 
+/// An address at which nobody answers yet.
+pub(crate) struct Absent {
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) url: String,
+    socket: TcpSocket,
+}
+
+impl Absent {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self { url: format!("http://{}", socket.local_addr().unwrap()), socket }
+    }
+
+    /// Serves a script there.
+    pub(crate) fn start(self, script: impl IntoIterator<Item = Reply>) -> Upstream {
+        Upstream::serve(self.socket.listen(64).unwrap(), script)
+    }
+}
+
 impl Upstream {
     /// Serves a script on loopback.
     pub(crate) async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    fn serve(listener: TcpListener, script: impl IntoIterator<Item = Reply>) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
         let seen = Arc::new(Mutex::new(Vec::new()));
