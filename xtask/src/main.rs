@@ -5,6 +5,7 @@ mod commands;
 mod debian;
 mod environment;
 mod go;
+mod helm;
 mod machine;
 mod process;
 mod stopwatch;
