@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Reason;
 use crate::projection::view::View;
-use crate::{freeze, key};
+use crate::{backend, freeze, key};
 
 /// How often a bundle whose digest is pinned is looked at, for what it depends on.
 const PINNED_LOOK: Duration = Duration::from_secs(600);
@@ -128,6 +128,9 @@ impl<'a> Look<'a> {
         let keys = verify::keys(self.context, self.namespace, &spec.verification.signers).await?;
         let facts = verify::judge(&delivery, self.project, &spec.verification, &keys, self.context);
         // What was released was verified then; whether it would be today is no reason to say otherwise.
+        if is_released {
+            self.context.backends.config(self.namespace).await.found(&delivery.bundle.config.project_file);
+        }
         let facts = match facts {
             Err(_) if is_released => return Ok(()),
             facts => Arc::new(facts?),
@@ -186,9 +189,12 @@ impl<'a> Look<'a> {
         let control = self.context.control(self.project).ok_or_else(no_control)?;
         let reference = self.bundle.object_ref(&());
         self.see(&control).await?;
+        // Until it is released nobody else tells the control role where providers are.
+        let mut config = self.context.backends.config(self.namespace).await;
         let releaser = Releaser {
             control: &control,
             actor: format!("PromptBundle {}/{}", self.namespace, self.bundle.name_any()),
+            endpoints: backend::endpoints(self.context, self.namespace).await.map_err(Setback::Failed)?,
         };
         for name in &self.bundle.spec.environments {
             if status::released(&self.status, name) == Some(digest) {
@@ -200,6 +206,8 @@ impl<'a> Look<'a> {
                 continue;
             }
             let results = releaser.release(delivery, name).await?;
+            let base = &delivery.bundle.config.project_file;
+            config.released(base, &backend::merge(base.clone(), &releaser.endpoints));
             if let Some(note) = words(name, &results) {
                 let note = format!("bundle {}: {note}", digest.short());
                 self.context.events.tell(&reference, Reason::Released, note).await;
@@ -208,6 +216,7 @@ impl<'a> Look<'a> {
             self.status.environments.retain(|known| known.name != *name);
             self.status.environments.push(done);
         }
+        drop(config);
         self.see(&control).await?;
         self.context.projections.nudge(self.namespace);
         Ok(())

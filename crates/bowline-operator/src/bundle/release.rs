@@ -6,6 +6,7 @@ use bowline_server::wire::ReleaseResponse;
 use bowline_server::{Client as Control, ClientError};
 use bowline_types::{EnvironmentName, chain};
 
+use crate::backend::{Endpoint, merge};
 use crate::condition::Why;
 use crate::error::Error;
 
@@ -28,6 +29,8 @@ pub(crate) enum Setback {
 pub(super) struct Releaser<'a> {
     pub(super) control: &'a Control,
     pub(super) actor: String,
+    /// Where the providers of the project are, in this cluster.
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 // === impl Setback ===
@@ -63,7 +66,8 @@ impl Releaser<'_> {
         environment: &EnvironmentName,
     ) -> Result<Vec<ReleaseResult>, Setback> {
         let request = delivery.request(environment.clone(), self.actor.clone(), &[]);
-        let request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
+        let mut request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
+        request.config = merge(request.config, &self.endpoints);
         let released = self.control.post::<ReleaseResponse>("/releases", &request).await;
         released.map(|response| response.results).map_err(|error| refused(environment, &error))
     }

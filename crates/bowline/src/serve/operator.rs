@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bowline_gateway::Secrets as _;
-use bowline_operator::{ControlSource, Handle, Metrics, Namespaces, Operator, Options};
+use bowline_operator::{Accelerators, BackendOptions, ControlSource, Handle, Metrics, Namespaces, Operator, Options};
 use bowline_server::{AdminToken, Client};
 use bowline_telemetry::METRICS_CONTENT_TYPE;
 use bowline_types::{ProjectName, SecretRef};
@@ -40,6 +40,7 @@ pub(super) async fn run(global: &Global, serve: &Serve) -> Result<()> {
         system_namespace: system_namespace(serve),
         identity: identity(),
         gateway_url: serve.gateway_url.clone(),
+        backends: backends(serve)?,
     };
     let control = control(global, serve)?;
     let listener = bind(&serve.admin_listen, "--admin-listen").await?;
@@ -92,6 +93,24 @@ fn control(global: &Global, serve: &Serve) -> Result<ControlSource> {
         let token = ProcessSecrets.resolve(&token)?;
         Some(Client::network(host.clone(), project.clone(), AdminToken::new(token.expose())))
     }))
+}
+
+/// Returns how ModelBackends are treated.
+fn backends(serve: &Serve) -> Result<BackendOptions> {
+    let accelerators = match &serve.accelerators {
+        None => Accelerators::default(),
+        Some(file) => {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(file).with_context(|| format!("`--accelerators {name}`"))?;
+            Accelerators::parse(&name, &text).map_err(|error| Failure::user(error.to_string()))?
+        }
+    };
+    Ok(BackendOptions {
+        accelerators,
+        credentials_secret: serve.credentials_secret.clone(),
+        prometheus: serve.prometheus.clone(),
+        ..BackendOptions::default()
+    })
 }
 
 /// Reads `a,b=project`.
