@@ -4,15 +4,26 @@
 //! objects of a model server, and how many pods that has.
 
 mod accelerator;
+mod configure;
+mod credential;
 mod endpoint;
+mod gateways;
+mod memory;
 mod merge;
 mod name;
+mod options;
+mod reconcile;
 mod render;
 mod scale;
+mod scaler;
+mod serve;
+mod status;
 
-pub use accelerator::{AcceleratorClass, AcceleratorRequest, Accelerators, AcceleratorsError, Toleration};
-pub use endpoint::{Endpoint, EndpointError, address};
-pub use merge::merge;
-pub use name::served_object;
-pub use render::{Autoscaling, BACKEND_LABEL, KedaTrigger, RenderError, Rendered, render, scaled_object_resource};
-pub use scale::{Look, Move, Pods, Quiet, decide, wanted};
+pub use accelerator::{Accelerators, AcceleratorsError};
+pub use options::BackendOptions;
+
+pub(crate) use configure::endpoints;
+pub(crate) use endpoint::Endpoint;
+pub(crate) use memory::Memory;
+pub(crate) use merge::merge;
+pub(crate) use reconcile::{run, sweep};

@@ -9,6 +9,7 @@ mod status;
 mod verify;
 mod write;
 
+pub(crate) use fetch::text;
 pub(crate) use memory::{Facts, Memory};
-pub(crate) use reconcile::{is_held, run};
+pub(crate) use reconcile::{backoff, is_held, run};
 pub(crate) use release::Setback;

@@ -9,6 +9,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::backend::{self, BackendOptions};
 use crate::bundle::Memory;
 use crate::event::Events;
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ pub struct Options {
     pub identity: String,
     /// What Secrets of keys have as `OPENAI_BASE_URL`.
     pub gateway_url: String,
+    /// How it treats ModelBackends.
+    pub backends: BackendOptions,
 }
 
 /// Returns a client of the control role for a project; `None` while there is no token or no authority to trust yet.
@@ -50,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) projects: Projects,
     /// What is remembered of bundles between two looks at them.
     pub(crate) bundles: Memory,
+    /// What is remembered of ModelBackends.
+    pub(crate) backends: backend::Memory,
     /// What is known of projections, and who writes them.
     pub(crate) projections: Projections,
     /// Whether what Bowline's processes trust each other by is there.
@@ -80,6 +85,7 @@ impl Context {
             events: Events::new(client.clone(), options.identity.clone()),
             projects: Projects::new(options.namespaces.clone()),
             bundles: Memory::default(),
+            backends: backend::Memory::default(),
             projections: Projections::default(),
             client,
             options,

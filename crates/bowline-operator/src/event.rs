@@ -32,6 +32,8 @@ pub(crate) enum Reason {
     LeverRefused,
     KeyRotated,
     SecretTaken,
+    Scaled,
+    BackendStalled,
 }
 
 /// Where events go. One that cannot be written is no reason to stop: conditions say what holds.
@@ -60,6 +62,8 @@ impl Reason {
             Self::LeverRefused => "LeverRefused",
             Self::KeyRotated => "KeyRotated",
             Self::SecretTaken => "SecretTaken",
+            Self::Scaled => "Scaled",
+            Self::BackendStalled => "BackendStalled",
         }
     }
 
@@ -72,7 +76,8 @@ impl Reason {
             | Self::Promoted
             | Self::RolloutEnded
             | Self::LeverHandled
-            | Self::KeyRotated => EventType::Normal,
+            | Self::KeyRotated
+            | Self::Scaled => EventType::Normal,
             Self::VerificationFailed
             | Self::RegistryUnavailable
             | Self::ProjectMismatch
@@ -81,7 +86,8 @@ impl Reason {
             | Self::RolledBack
             | Self::Held
             | Self::LeverRefused
-            | Self::SecretTaken => EventType::Warning,
+            | Self::SecretTaken
+            | Self::BackendStalled => EventType::Warning,
         }
     }
 }

@@ -21,11 +21,7 @@ mod projection;
 mod run;
 mod tokens;
 
-pub use backend::{
-    AcceleratorClass, AcceleratorRequest, Accelerators, AcceleratorsError, Autoscaling, BACKEND_LABEL, Endpoint,
-    EndpointError, KedaTrigger, Look, Move, Pods, Quiet, RenderError, Rendered, Toleration, address, decide, merge,
-    render, scaled_object_resource, served_object, wanted,
-};
+pub use backend::{Accelerators, AcceleratorsError, BackendOptions};
 pub use context::{ControlSource, Options};
 pub use metrics::Metrics;
 pub use project::Namespaces;

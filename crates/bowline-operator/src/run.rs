@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::{Context, ControlSource, Options};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
-use crate::{bundle, project, projection, tokens};
+use crate::{backend, bundle, project, projection, tokens};
 
 /// The lease of the replica that works.
 const LEASE: &str = "bowline-operator";
@@ -123,7 +123,10 @@ fn works(context: &Arc<Context>, stop: &CancellationToken) -> Vec<Work> {
     works.push(Box::pin(project::follow(context_own, stop_own)));
     let (context_own, stop_own) = own();
     works.push(Box::pin(projection::run(context_own, stop_own)));
+    let (context_own, stop_own) = own();
+    works.push(Box::pin(backend::sweep(context_own, stop_own)));
     for scope in context.scopes() {
+        works.push(Box::pin(backend::run(Arc::clone(context), scope.clone(), stop.clone())));
         works.push(Box::pin(projection::follow::<Prompt>(Arc::clone(context), scope.clone(), stop.clone())));
         works.push(Box::pin(projection::follow::<PromptVersion>(Arc::clone(context), scope.clone(), stop.clone())));
         works.push(Box::pin(projection::follow::<PromptRollout>(Arc::clone(context), scope.clone(), stop.clone())));

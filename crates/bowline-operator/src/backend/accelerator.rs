@@ -22,18 +22,18 @@ pub struct Accelerators(BTreeMap<String, AcceleratorClass>);
 
 /// What a class of accelerators means in this cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AcceleratorClass {
+pub(crate) struct AcceleratorClass {
     /// How a pod asks for one.
-    pub request: AcceleratorRequest,
+    pub(crate) request: AcceleratorRequest,
     /// Labels of the nodes that have it. Default: none.
-    pub node_selector: BTreeMap<String, String>,
+    pub(crate) node_selector: BTreeMap<String, String>,
     /// Taints of these nodes that a pod bears. Default: none.
-    pub tolerations: Vec<Toleration>,
+    pub(crate) tolerations: Vec<Toleration>,
 }
 
 /// How a pod asks for an accelerator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AcceleratorRequest {
+pub(crate) enum AcceleratorRequest {
     /// By an extended resource, such as `nvidia.com/gpu`.
     Resource(String),
     /// By a claim for devices (dynamic resource allocation).
@@ -48,19 +48,19 @@ pub enum AcceleratorRequest {
 /// A taint that a pod bears, as Kubernetes writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Toleration {
+pub(crate) struct Toleration {
     /// The key; none bears every taint, with the operator `Exists`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// `Equal` or `Exists`. Default: `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<String>,
+    pub(crate) operator: Option<String>,
     /// The value, for `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`. Default: every effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub effect: Option<String>,
+    pub(crate) effect: Option<String>,
 }
 
 /// Why a file of accelerator classes cannot be used.
@@ -122,13 +122,12 @@ impl Accelerators {
     }
 
     /// Returns a class.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&AcceleratorClass> {
+    pub(crate) fn get(&self, name: &str) -> Option<&AcceleratorClass> {
         self.0.get(name)
     }
 
     /// Returns the names there are.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }
@@ -138,8 +137,7 @@ impl Accelerators {
 impl AcceleratorClass {
     /// Returns how many a pod must take; `None` where any number does. The chips of a slice of TPUs belong together, so a pod takes as
     /// many as the topology has.
-    #[must_use]
-    pub fn count_only(&self) -> Option<i32> {
+    pub(crate) fn count_only(&self) -> Option<i32> {
         let AcceleratorRequest::Resource(_) = self.request else { return None };
         let topology = self.node_selector.get(TPU_TOPOLOGY)?;
         let sides = topology.split('x').map(|side| side.parse::<i32>().ok().filter(|side| *side > 0));

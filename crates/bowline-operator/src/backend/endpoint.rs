@@ -18,20 +18,20 @@ const SERVED_PATH: &str = "/v1";
 
 /// Where gateways find a provider, and what they show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// The provider, as the project names it.
-    pub provider: ProviderName,
+    pub(crate) provider: ProviderName,
     /// Its address.
-    pub base_url: BaseUrl,
+    pub(crate) base_url: BaseUrl,
     /// Where gateways find its credential; `None` sends none.
-    pub api_key: Option<SecretRef>,
+    pub(crate) api_key: Option<SecretRef>,
     /// Whether it may be at zero: gateways then let calls wait while it starts.
-    pub starts: bool,
+    pub(crate) starts: bool,
 }
 
 /// Why there is no address, or not yet.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum EndpointError {
+pub(crate) enum EndpointError {
     /// The InferenceService is not there, or its status names no address yet.
     #[error("InferenceService `{name}` has no address yet")]
     Pending {
@@ -52,7 +52,11 @@ pub enum EndpointError {
 ///
 /// # Errors
 /// There is no address yet, or none that gateways may call.
-pub fn address(backend: &ModelBackend, namespace: &str, inference: Option<&Value>) -> Result<BaseUrl, EndpointError> {
+pub(crate) fn address(
+    backend: &ModelBackend,
+    namespace: &str,
+    inference: Option<&Value>,
+) -> Result<BaseUrl, EndpointError> {
     let address = match &backend.spec.endpoint {
         None => {
             let port = backend.spec.serve.as_ref().map_or(80, |serve| serve.port);

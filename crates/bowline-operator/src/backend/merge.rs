@@ -8,8 +8,7 @@ use super::endpoint::Endpoint;
 ///
 /// A backend gives address and credential together: a credential that the project's file has for the provider would otherwise go to
 /// another address. An endpoint of a provider that the configuration does not declare is left out.
-#[must_use]
-pub fn merge(mut config: Value, endpoints: &[Endpoint]) -> Value {
+pub(crate) fn merge(mut config: Value, endpoints: &[Endpoint]) -> Value {
     for endpoint in endpoints {
         merge_one(&mut config, endpoint);
     }

@@ -9,8 +9,7 @@ const STEM_BYTES_MAX: usize = 40;
 
 /// Returns the name of the Deployment and the Service of a backend: its own, where a Service may have it. Where not, digits of its digest
 /// stand at the end, so that two backends never share an object.
-#[must_use]
-pub fn served_object(backend: &str) -> String {
+pub(crate) fn served_object(backend: &str) -> String {
     if backend.len() <= STEM_BYTES_MAX && is_label(backend) {
         return backend.to_owned();
     }

@@ -26,10 +26,10 @@ use kube::{Resource as _, ResourceExt as _};
 use super::accelerator::{AcceleratorClass, Accelerators};
 use super::name::served_object;
 
-pub use autoscale::{Autoscaling, KedaTrigger, scaled_object_resource};
+pub(crate) use autoscale::{Autoscaling, KedaTrigger, scaled_object_resource};
 
 /// The label of everything that is made for a backend, with the name of its Deployment.
-pub const BACKEND_LABEL: &str = "bowline.dev/backend";
+pub(crate) const BACKEND_LABEL: &str = "bowline.dev/backend";
 /// How long a model server may take to start, in seconds: weights that are fetched and loaded. 7 billion parameters took 40 s, 72 billion
 /// 17 minutes (docs/models-on-kubernetes.md).
 pub(super) const START_SECONDS_MAX: i32 = 3600;
@@ -40,24 +40,24 @@ const REVISIONS_MAX: i32 = 2;
 
 /// What a backend needs in the cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rendered {
+pub(crate) struct Rendered {
     /// The pods.
-    pub deployment: Deployment,
+    pub(crate) deployment: Deployment,
     /// Their address.
-    pub service: Service,
+    pub(crate) service: Service,
     /// The volume for weights, where one is asked for.
-    pub cache: Option<PersistentVolumeClaim>,
+    pub(crate) cache: Option<PersistentVolumeClaim>,
     /// What devices a pod claims, where the accelerator's class has them by claims.
-    pub claims: Option<ResourceClaimTemplate>,
+    pub(crate) claims: Option<ResourceClaimTemplate>,
     /// What scales between one pod and the most, where that is not KEDA.
-    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    pub(crate) autoscaler: Option<HorizontalPodAutoscaler>,
     /// What scales where KEDA is there.
-    pub scaled_object: Option<DynamicObject>,
+    pub(crate) scaled_object: Option<DynamicObject>,
 }
 
 /// Why a backend cannot be served.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum RenderError {
+pub(crate) enum RenderError {
     /// The cluster's list of accelerators has no such class.
     #[error("there is no class `{class}` of accelerators; {known}")]
     UnknownAccelerator {
@@ -103,7 +103,7 @@ struct Frame<'a> {
 ///
 /// # Errors
 /// The class of accelerators is unknown, a pod must take another number of them, or the model cannot be read.
-pub fn render(
+pub(crate) fn render(
     backend: &ModelBackend,
     accelerators: &Accelerators,
     replicas: i32,

@@ -19,7 +19,7 @@ const FRESH: Duration = Duration::from_secs(6);
 
 /// What to do about the pods of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub(crate) enum Move {
     /// Nothing.
     Stay,
     /// The first pod is wanted.
@@ -30,37 +30,36 @@ pub enum Move {
 
 /// What all gateways have under way at one backend.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Look {
+pub(crate) struct Look {
     /// Of each gateway that answered; a gateway that does not know the provider has no load.
-    pub loads: Vec<ProviderLoad>,
+    pub(crate) loads: Vec<ProviderLoad>,
     /// How many gateways did not answer.
-    pub silent: usize,
+    pub(crate) silent: usize,
 }
 
 /// How the pods of a backend are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pods {
+pub(crate) struct Pods {
     /// How many there are to be.
-    pub wanted: i32,
+    pub(crate) wanted: i32,
     /// Since when one is ready, or since when there is none; `None` where that is not known.
-    pub since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// Whether one is ready.
-    pub ready: bool,
+    pub(crate) ready: bool,
 }
 
 /// What is remembered between looks: since when a backend has nothing to do. It may be lost at any time; then it takes longer to reach zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quiet(Option<Timestamp>);
+pub(crate) struct Quiet(Option<Timestamp>);
 
 /// Returns how many pods there are to be: what somebody scaled to, within the bounds, else the least.
-#[must_use]
-pub fn wanted(serve: &Serve) -> i32 {
+pub(crate) fn wanted(serve: &Serve) -> i32 {
     let Scale { min, max, .. } = serve.scale;
     serve.replicas.unwrap_or(min).clamp(min, max.max(min))
 }
 
 /// Decides what to do about the pods of a backend whose least number is zero.
-pub fn decide(scale: &Scale, pods: &Pods, look: &Look, quiet: &mut Quiet, now: Timestamp) -> Move {
+pub(crate) fn decide(scale: &Scale, pods: &Pods, look: &Look, quiet: &mut Quiet, now: Timestamp) -> Move {
     if scale.min > 0 {
         return Move::Stay;
     }

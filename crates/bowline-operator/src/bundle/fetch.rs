@@ -100,7 +100,7 @@ impl Source {
 }
 
 /// Returns the text under a key of a Secret.
-pub(super) async fn text(
+pub(crate) async fn text(
     context: &Context,
     namespace: &str,
     place: &KeyReference,

@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Reason;
 use crate::projection::view::View;
-use crate::{freeze, key};
+use crate::{backend, freeze, key};
 
 /// How often a bundle whose digest is pinned is looked at, for what it depends on.
 const PINNED_LOOK: Duration = Duration::from_secs(600);
@@ -129,6 +129,9 @@ impl<'a> Look<'a> {
         let keys = verify::keys(self.context, self.namespace, &spec.verification.signers).await?;
         let facts = verify::judge(&delivery, self.project, spec, &keys, self.context);
         // What was released was verified then; whether it would be today is no reason to say otherwise.
+        if is_released {
+            self.context.backends.config(self.namespace).await.found(&delivery.bundle.config.project_file);
+        }
         let facts = match facts {
             Err(_) if is_released => return Ok(()),
             facts => Arc::new(facts?),
@@ -198,9 +201,12 @@ impl<'a> Look<'a> {
                 "the control role has seen a later manifest of this object; it is taken up again",
             ));
         }
+        // Until it is released nobody else tells the control role where providers are.
+        let mut config = self.context.backends.config(self.namespace).await;
         let releaser = Releaser {
             control: &control,
             actor: format!("PromptBundle {}/{}", self.namespace, self.bundle.name_any()),
+            endpoints: backend::endpoints(self.context, self.namespace).await.map_err(Setback::Failed)?,
             fence: Fence { holder: self.bundle.uid().unwrap_or_default(), revision },
         };
         for name in &self.bundle.spec.environments {
@@ -213,6 +219,8 @@ impl<'a> Look<'a> {
                 continue;
             }
             let results = releaser.release(delivery, name).await?;
+            let base = &delivery.bundle.config.project_file;
+            config.released(base, &backend::merge(base.clone(), &releaser.endpoints));
             if let Some(note) = words(name, &results) {
                 let note = format!("bundle {}: {note}", digest.short());
                 self.context.events.tell(&reference, Reason::Released, note).await;
@@ -221,6 +229,7 @@ impl<'a> Look<'a> {
             self.status.environments.retain(|known| known.name != *name);
             self.status.environments.push(done);
         }
+        drop(config);
         self.see(&control).await?;
         self.context.projections.nudge(self.namespace);
         Ok(())

@@ -127,7 +127,7 @@ fn retry(bundle: Arc<PromptBundle>, error: &Error, reconciler: Arc<Reconciler>) 
     Action::requeue(backoff(failures, RETRY_WAIT_MAX))
 }
 
-pub(super) fn backoff(failures: u32, longest: Duration) -> Duration {
+pub(crate) fn backoff(failures: u32, longest: Duration) -> Duration {
     RETRY_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
 }
 

@@ -7,6 +7,7 @@ use bowline_server::{Client as Control, ClientError};
 use bowline_store::Fence;
 use bowline_types::{EnvironmentName, chain};
 
+use crate::backend::{Endpoint, merge};
 use crate::condition::Why;
 use crate::error::Error;
 
@@ -31,6 +32,8 @@ pub(super) struct Releaser<'a> {
     pub(super) control: &'a Control,
     pub(super) actor: String,
     pub(super) fence: Fence,
+    /// Where the providers of the project are, in this cluster.
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 // === impl Setback ===
@@ -68,6 +71,7 @@ impl Releaser<'_> {
         let request = delivery.request(environment.clone(), self.actor.clone(), &[]);
         let mut request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
         request.fence = Some(self.fence.clone());
+        request.config = merge(request.config, &self.endpoints);
         let released = self.control.post::<ReleaseResponse>("/releases", &request).await;
         released.map(|response| response.results).map_err(|error| refused(environment, &error))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_delivery::Signing;
-use bowline_operator::{Metrics, Namespaces, Operator, Options};
+use bowline_operator::{BackendOptions, Metrics, Namespaces, Operator, Options};
 use bowline_server::{AdminToken, Client, Control, ControlOptions, HostRule, ServerOptions, router};
 use bowline_signature::PrivateKey;
 use bowline_store_sqlite::SqliteStore;
@@ -28,6 +28,9 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: Client,
     pub(crate) signing: Signing,
+    pub(crate) store: Arc<SqliteStore>,
+    /// How operators treat ModelBackends.
+    pub(crate) backends: BackendOptions,
     _folder: tempfile::TempDir,
 }
 
@@ -49,9 +52,12 @@ impl World {
         let clock = Arc::new(ManualClock::default());
         let server = Server::new();
         server.put("namespaces", json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": DESK } }));
-        let client = control(folder.path(), clock.clone()).await;
+        let store = SqliteStore::open(folder.path().join("store.db"), bowline_store_sqlite::Options::default());
+        let store = Arc::new(store.unwrap());
+        let client = control(Arc::clone(&store), clock.clone()).await;
         let signing = Signing { key: PrivateKey::generate().unwrap(), predicates: Vec::new() };
-        Self { server, registry: Registry::start().await, clock, client, signing, _folder: folder }
+        let (registry, backends) = (Registry::start().await, BackendOptions::default());
+        Self { server, registry, clock, client, signing, store, backends, _folder: folder }
     }
 
     /// Starts an operator.
@@ -65,6 +71,7 @@ impl World {
             system_namespace: "bowline-system".to_owned(),
             identity: identity.to_owned(),
             gateway_url: "http://gateway.test/v1".to_owned(),
+            backends: self.backends.clone(),
         };
         let (stop, metrics) = (CancellationToken::new(), Arc::new(Metrics::new()));
         let control =
@@ -163,8 +170,7 @@ impl World {
     }
 }
 
-async fn control(folder: &std::path::Path, clock: Arc<ManualClock>) -> Client {
-    let store = Arc::new(SqliteStore::open(folder.join("store.db"), bowline_store_sqlite::Options::default()).unwrap());
+async fn control(store: Arc<SqliteStore>, clock: Arc<ManualClock>) -> Client {
     let control = Control::start(store, clock.clone(), ControlOptions::default()).await.unwrap();
     let token = AdminToken::generate().unwrap();
     let address = "127.0.0.1:7081".parse().unwrap();

@@ -76,6 +76,12 @@ pub(crate) struct Serve {
     /// How long keys work without news from the control role; a revoked one may be among them [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) snapshot_staleness_max: Option<Duration>,
+    /// How many calls a gateway lets wait for one provider that starts (`starts: true`); one more is refused with 503
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    pub(crate) hold_max: usize,
+    /// How long a call waits for a provider that starts; then it is refused with 503
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration)]
+    pub(crate) hold_time_max: Duration,
     /// The namespaces in which an operator works, as `NAMESPACE` or `NAMESPACE=PROJECT` [default: all of them]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) namespaces: Vec<String>,
@@ -85,6 +91,15 @@ pub(crate) struct Serve {
     /// Where applications reach gateways: what an operator writes into the Secrets of keys
     #[arg(long, value_name = "URL", default_value = "http://bowline-gateway.bowline-system.svc/v1")]
     pub(crate) gateway_url: String,
+    /// A file, YAML or JSON, with the classes of accelerators that ModelBackends may ask an operator for [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accelerators: Option<PathBuf>,
+    /// The Secret of the operator's namespace in which it keeps the credentials of providers for gateways
+    #[arg(long, value_name = "NAME", default_value = "bowline-credentials")]
+    pub(crate) credentials_secret: String,
+    /// A Prometheus that scrapes gateways, from which KEDA scales model servers [default: KEDA asks the gateways]
+    #[arg(long, value_name = "URL")]
+    pub(crate) prometheus: Option<String>,
     /// The OTLP endpoint that spans go to, such as `http://127.0.0.1:4318`
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Json, Router};
 use bowline_gateway::Handle;
 use bowline_telemetry::{METRICS_CONTENT_TYPE, Metrics};
 
@@ -21,8 +21,11 @@ pub(super) fn router(handle: Handle, metrics: Arc<Metrics>) -> Router {
     let metrics_text = |State(admin): State<Admin>| async move {
         ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], admin.metrics.encode())
     };
+    let backends = |State(admin): State<Admin>| async move { Json(admin.metrics.provider_loads()) };
     Router::new()
         .route("/metrics", get(metrics_text))
+        // What the operator and KEDA scale model servers by.
+        .route("/backends", get(backends))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(Admin { handle, metrics })

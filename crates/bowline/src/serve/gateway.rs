@@ -99,6 +99,8 @@ pub(super) async fn run(global: &Global, serve: &Serve, workspace: &Workspace) -
 fn gateway_options(serve: &Serve) -> GatewayOptions {
     GatewayOptions {
         snapshot_age_max: serve.snapshot_staleness_max,
+        hold_max: serve.hold_max,
+        hold_time_max: serve.hold_time_max,
         // The spool takes records one by one as well as many at once, and what waits in memory is what a crash loses.
         recorder: RecorderOptions { batch_wait: Duration::ZERO, ..RecorderOptions::default() },
         ..GatewayOptions::default()

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bowline_gateway::Secrets as _;
-use bowline_operator::{ControlSource, Handle, Metrics, Namespaces, Operator, Options};
+use bowline_operator::{Accelerators, BackendOptions, ControlSource, Handle, Metrics, Namespaces, Operator, Options};
 use bowline_server::{Client, ClientOptions, TlsError};
 use bowline_telemetry::METRICS_CONTENT_TYPE;
 use bowline_types::{ProjectName, SecretRef};
@@ -41,6 +41,7 @@ pub(super) async fn run(global: &Global, serve: &Serve) -> Result<()> {
         system_namespace: system_namespace(serve),
         identity: identity(),
         gateway_url: serve.gateway_url.clone(),
+        backends: backends(serve)?,
     };
     let way = Arc::new(Way::new(global, serve)?);
     let reached = Arc::clone(&way);
@@ -134,6 +135,24 @@ impl Way {
     fn reload(&self) -> std::result::Result<bool, TlsError> {
         self.client.get().map_or(Ok(false), Client::reload)
     }
+}
+
+/// Returns how ModelBackends are treated.
+fn backends(serve: &Serve) -> Result<BackendOptions> {
+    let accelerators = match &serve.accelerators {
+        None => Accelerators::default(),
+        Some(file) => {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(file).with_context(|| format!("`--accelerators {name}`"))?;
+            Accelerators::parse(&name, &text).map_err(|error| Failure::user(error.to_string()))?
+        }
+    };
+    Ok(BackendOptions {
+        accelerators,
+        credentials_secret: serve.credentials_secret.clone(),
+        prometheus: serve.prometheus.clone(),
+        ..BackendOptions::default()
+    })
 }
 
 /// Reads `a,b=project`.

@@ -113,8 +113,16 @@ const EVERY_CRATE: &[&str] = &[
 /// What the tests of any crate may see besides.
 const TESTS: [&str; 3] = ["bowline-testkit", "bowline-sim", "bowline-store-sqlite"];
 
-const NETWORK: &[&str] =
-    &["bowline-oci", "bowline-telemetry", "bowline-gateway", "bowline-server", "bowline-sim", "bowline"];
+const NETWORK: &[&str] = &[
+    "bowline-oci",
+    "bowline-telemetry",
+    "bowline-gateway",
+    "bowline-server",
+    // It asks gateways what they have under way.
+    "bowline-operator",
+    "bowline-sim",
+    "bowline",
+];
 
 /// Libraries that not every crate may use: domains never see sockets or SQL, and only programs drop the type of an error.
 const RESERVED: [Row; 11] = [

@@ -22,16 +22,16 @@ const KEDA_INTERVAL: u32 = 2;
 
 /// Who changes how many pods a backend has, between its `min` and `max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Autoscaling {
+pub(crate) struct Autoscaling {
     /// The project, which gateways name beside the provider.
-    pub project: String,
+    pub(crate) project: String,
     /// Where KEDA reads; `None` where the cluster has no KEDA.
-    pub keda: Option<KedaTrigger>,
+    pub(crate) keda: Option<KedaTrigger>,
 }
 
 /// Where KEDA reads how many tokens are in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KedaTrigger {
+pub(crate) enum KedaTrigger {
     /// From the endpoints of the Service in front of the gateways' admin listeners, such as
     /// `http://bowline-gateway-admin.bowline-system:7083`.
     Gateways(String),
@@ -100,8 +100,7 @@ pub(super) fn scaled_object(frame: &Frame<'_>, autoscaling: &Autoscaling) -> Opt
 }
 
 /// Returns what KEDA calls its kind.
-#[must_use]
-pub fn scaled_object_resource() -> ApiResource {
+pub(crate) fn scaled_object_resource() -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject"), "scaledobjects")
 }
 
