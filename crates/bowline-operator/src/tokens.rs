@@ -18,7 +18,7 @@ use kube::api::{Api, PostParams};
 use kube::core::ObjectMeta;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -42,16 +42,22 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Makes what is not there, and renews certificates before they end, until told to stop.
 pub(crate) async fn keep(context: &Context, shutdown: &CancellationToken) {
-    let mut wait = RETRY_WAIT;
+    let (mut wait, mut failing) = (RETRY_WAIT, false);
     loop {
         let pause = match ensure(context).await {
             Ok(()) => {
                 context.secrets_there.store(true, Ordering::Relaxed);
-                wait = RETRY_WAIT;
+                (wait, failing) = (RETRY_WAIT, false);
                 LOOK
             }
             Err(error) => {
-                warn!(error = chain(&error), "the Secrets between Bowline's processes could not be made or looked at");
+                let error = chain(&error);
+                // One line when it begins is enough.
+                if std::mem::replace(&mut failing, true) {
+                    debug!(error, "the Secrets between Bowline's processes could not be made or looked at");
+                } else {
+                    warn!(error, "the Secrets between Bowline's processes could not be made or looked at; tried again");
+                }
                 wait = (wait * 2).min(RETRY_WAIT_MAX);
                 wait
             }

@@ -230,7 +230,8 @@ async fn what_others_do_at_the_control_role_is_shown_at_once() {
     world.until_rollout("running").await;
     let began = tokio::time::Instant::now();
     let request = json!({ "actor": "ada", "why": "sure" });
-    let _: Value = world.client.post("/rollouts/1/promote", &request).await.unwrap();
+    let promoted: Value = world.client.post("/rollouts/1/promote", &request).await.unwrap();
+    assert_eq!(promoted["state"], "promoted");
     let rollout = world.until_rollout("promoted").await;
     assert_eq!(rollout["status"]["share"], "100%");
     assert!(began.elapsed().as_secs() < 10, "not by the timer");
