@@ -85,7 +85,7 @@ pub(crate) enum Command {
     /// Serves a project: the gateway, the control API and the console, with `dev` live from the working tree
     Up(Up),
     /// Serves the roles of `bowline up` apart: a control role, and gateways that follow it
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Finds everything that is wrong in the project
     Check(Check),
     /// Runs the suites of the project, and decides as a gate before a release
