@@ -11,6 +11,7 @@ use crate::workspace::Workspace;
 
 mod api_server;
 mod browser;
+mod chart;
 mod cluster;
 mod control_plane;
 mod deny;
@@ -53,7 +54,7 @@ const QUICK: [Step; 5] = [
 ];
 
 /// Sets up by itself what it needs besides.
-const FULL: [Step; 11] = [
+const FULL: [Step; 12] = [
     Step { name: "dependencies", run: deny::run },
     Step { name: "documentation", run: documentation },
     Step { name: "build", run: build },
@@ -64,6 +65,7 @@ const FULL: [Step; 11] = [
     Step { name: "demo", run: demo },
     Step { name: "image", run: image::test },
     Step { name: "api server", run: api_server::run },
+    Step { name: "chart", run: chart::run },
     Step { name: "kubernetes", run: kubernetes::run },
 ];
 

@@ -113,6 +113,14 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Applies objects on the server's side, and returns what was said beside, such as warnings.
+    pub(super) fn applied(&self, objects: &str, options: &[&str]) -> anyhow::Result<String> {
+        let output = self.apply_output("", objects, options)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::ensure!(output.status.success(), "{}", said.trim());
+        Ok(said)
+    }
+
     /// Applies an object, which must be refused, and returns what the API server said.
     pub(super) fn apply_refused(&self, user: &str, object: &str, options: &[&str]) -> anyhow::Result<String> {
         refusal(&self.apply_output(user, object, options)?, object)
