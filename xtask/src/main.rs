@@ -6,6 +6,7 @@ mod debian;
 mod environment;
 mod fences;
 mod go;
+mod helm;
 mod machine;
 mod process;
 mod stopwatch;

@@ -128,6 +128,7 @@ mod tests {
             environment: EnvironmentName::new(name).unwrap(),
             state: Some(EnvironmentState {
                 freeze: why.map(|why| Freeze { actor: "ada".into(), why: why.into(), at: Timestamp::default() }),
+                fence: None,
             }),
             pointers: Vec::new(),
             quarantine: Vec::new(),

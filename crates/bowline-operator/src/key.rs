@@ -59,8 +59,8 @@ pub(crate) async fn reconcile(
     status: &mut PromptBundleStatus,
     version: &mut Option<String>,
 ) -> Result<(), Setback> {
-    let is_asked = !bundle.spec.keys.is_empty() || !bundle.spec.service_accounts.is_empty();
-    if !is_asked && !is_held(bundle) {
+    let is_asked = !bundle.spec.keys.is_empty();
+    if !is_asked && !is_held(bundle) && bundle.spec.service_accounts.is_empty() {
         return Ok(());
     }
     // Before the first release the control role knows no environment that a key could have.
@@ -91,8 +91,12 @@ pub(crate) async fn reconcile(
         (keys, secrets)
     };
     status.keys = statuses(&bundle.spec.keys, &keys, &secrets);
-    if !is_asked && keys.is_empty() {
+    if !is_asked && keys.is_empty() && is_held(bundle) {
         *version = finalizer(context, bundle, false, version.as_deref()).await.map_err(Setback::from)?;
+    }
+    if taken.is_none() && !bundle.spec.service_accounts.is_empty() {
+        let message = "the control role of this version knows no keys of service accounts (spec.serviceAccounts); hand out a Secret with spec.keys";
+        return Err(Setback::stalled("ServiceAccountsUnsupported", message));
     }
     match taken {
         None => Ok(()),

@@ -9,8 +9,11 @@ use super::Outcome;
 use crate::environment;
 use crate::workspace::Workspace;
 
+pub(super) mod argocd;
+mod charts;
 mod command_line;
 mod errors;
+mod install;
 
 /// Which files, and whether to write them.
 #[derive(clap::Args)]
@@ -21,6 +24,9 @@ pub(super) struct Options {
     /// A built `bowline`; without it docs/cli.md is left alone.
     #[arg(long, value_name = "FILE")]
     bowline: Option<PathBuf>,
+    /// Also deploy/base/install.yaml, with Helm, which is built from its Go module.
+    #[arg(long)]
+    install: bool,
 }
 
 /// What the generated files must be.
@@ -34,15 +40,23 @@ pub(super) struct Generation {
 // === impl Options ===
 
 impl Options {
+    /// Checks `deploy/base/install.yaml`, which needs Helm.
+    pub(super) const fn check_install() -> Self {
+        Self { check: true, bowline: None, install: true }
+    }
+
     /// Checks every file, with a built `bowline`.
     pub(super) const fn check(bowline: PathBuf) -> Self {
-        Self { check: true, bowline: Some(bowline) }
+        Self { check: true, bowline: Some(bowline), install: false }
     }
 }
 
 /// Writes the generated files, or checks them.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
-    let generation = generate(workspace, options.bowline.as_deref())?;
+    let mut generation = generate(workspace, options.bowline.as_deref())?;
+    if options.install {
+        generation.push(install::PATH, install::manifest(workspace)?);
+    }
     for note in &generation.notes {
         eprintln!("note: {note}");
     }
@@ -65,6 +79,11 @@ pub(super) fn generate(workspace: &Workspace, bowline: Option<&Path>) -> anyhow:
     for manifest in bowline_crd::manifests() {
         generation.push(format!("deploy/crds/{}.yaml", manifest.plural), manifest.to_yaml()?);
     }
+    for (path, text) in charts::copies(workspace)? {
+        generation.push(path, text);
+    }
+    generation.push("docs/values.md", charts::values(workspace)?);
+    generation.push("deploy/argocd/argocd-cm.yaml", argocd::settings(workspace)?);
     for (path, text) in errors::pages(workspace)? {
         generation.push(path, text);
     }

@@ -127,7 +127,7 @@ impl<'a> Look<'a> {
         }
         let delivery = source.fetch(digest).await?;
         let keys = verify::keys(self.context, self.namespace, &spec.verification.signers).await?;
-        let facts = verify::judge(&delivery, self.project, &spec.verification, &keys, self.context);
+        let facts = verify::judge(&delivery, self.project, spec, &keys, self.context);
         // What was released was verified then; whether it would be today is no reason to say otherwise.
         let facts = match facts {
             Err(_) if is_released => return Ok(()),
@@ -161,14 +161,18 @@ impl<'a> Look<'a> {
     /// Notes that a manifest is taken up, under a number that is larger than all before, and before anything else is done with it. Another
     /// operator that does the same meets a conflict here, and an older one a refusal at the control role.
     async fn take_up(&mut self, digest: Digest) -> Result<(), Setback> {
-        if status::is_taken_up(&self.status, self.generation, digest) {
+        // Where the control role has seen a larger number, the object was restored to what it was before.
+        let holder = self.bundle.uid().unwrap_or_default();
+        let seen = self.view.as_ref().map_or(0, |view| view.revision(&holder));
+        let seen = i64::try_from(seen).unwrap_or(i64::MAX - 1);
+        if status::is_taken_up(&self.status, self.generation, digest) && seen <= self.status.revision {
             return Ok(());
         }
         self.status.digest = Some(digest);
         self.status.observed_generation = Some(self.generation);
         self.status.project = Some(self.project.clone());
         self.status.commit = None;
-        self.status.revision += 1;
+        self.status.revision = self.status.revision.max(seen) + 1;
         // What was found out about another manifest says nothing about this one.
         self.status.conditions.retain(|known| !matches!(known.type_.as_str(), VERIFIED | EVALUATED));
         let setback = Setback::later("Fetching", format!("bundle {} is fetched and verified", digest.short()));
@@ -187,13 +191,17 @@ impl<'a> Look<'a> {
         let control = self.context.control(self.project).ok_or_else(no_control)?;
         let reference = self.bundle.object_ref(&());
         self.see(&control).await?;
+        let revision = u64::try_from(self.status.revision).unwrap_or_default();
+        if self.view.as_ref().is_some_and(|view| view.revision(&self.bundle.uid().unwrap_or_default()) > revision) {
+            return Err(Setback::later(
+                "Fenced",
+                "the control role has seen a later manifest of this object; it is taken up again",
+            ));
+        }
         let releaser = Releaser {
             control: &control,
             actor: format!("PromptBundle {}/{}", self.namespace, self.bundle.name_any()),
-            fence: Fence {
-                holder: self.bundle.uid().unwrap_or_default(),
-                revision: u64::try_from(self.status.revision).unwrap_or_default(),
-            },
+            fence: Fence { holder: self.bundle.uid().unwrap_or_default(), revision },
         };
         for name in &self.bundle.spec.environments {
             if status::released(&self.status, name) == Some(digest) {

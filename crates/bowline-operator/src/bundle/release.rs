@@ -2,7 +2,7 @@
 
 use bowline_delivery::Delivery;
 use bowline_registry::{ReleaseResult, ReleaseStatus};
-use bowline_server::wire::{ReleaseRequest, ReleaseResponse};
+use bowline_server::wire::ReleaseResponse;
 use bowline_server::{Client as Control, ClientError};
 use bowline_store::Fence;
 use bowline_types::{EnvironmentName, chain};
@@ -25,11 +25,11 @@ pub(crate) enum Setback {
     Failed(Error),
 }
 
-/// Who releases.
+/// Who releases, and with which number of its manifest: the control role refuses one that is smaller than the largest it has seen, as a request may
+/// come late that an operator sent before it lost its lease.
 pub(super) struct Releaser<'a> {
     pub(super) control: &'a Control,
     pub(super) actor: String,
-    /// The place of this release among those of the same PromptBundle.
     pub(super) fence: Fence,
 }
 
@@ -66,8 +66,8 @@ impl Releaser<'_> {
         environment: &EnvironmentName,
     ) -> Result<Vec<ReleaseResult>, Setback> {
         let request = delivery.request(environment.clone(), self.actor.clone(), &[]);
-        let request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
-        let request = ReleaseRequest { fence: Some(self.fence.clone()), ..request };
+        let mut request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
+        request.fence = Some(self.fence.clone());
         let released = self.control.post::<ReleaseResponse>("/releases", &request).await;
         released.map(|response| response.results).map_err(|error| refused(environment, &error))
     }

@@ -1,6 +1,6 @@
 //! Whether a bundle may be released: what its signers said of it, held against what the PromptBundle asks for.
 
-use bowline_crd::{Signer, Verification};
+use bowline_crd::{PromptBundleSpec, Signer};
 use bowline_delivery::Delivery;
 use bowline_registry::policy::{Line, Policy};
 use bowline_signature::PublicKey;
@@ -32,7 +32,7 @@ pub(super) async fn keys(context: &Context, namespace: &str, signers: &[Signer])
 pub(super) fn judge(
     delivery: &Delivery,
     project: &ProjectName,
-    verification: &Verification,
+    spec: &PromptBundleSpec,
     keys: &[PublicKey],
     context: &Context,
 ) -> Result<Facts, Setback> {
@@ -43,7 +43,7 @@ pub(super) fn judge(
         );
         return Err(Setback::stalled("ProjectMismatch", message));
     }
-    let policy = policy(verification);
+    let policy = policy(spec);
     let lines = delivery.judge(&policy, keys, context.now());
     let lines = lines.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
     let (signatures, suites) = lines.split_at(policy.signers.len().min(lines.len()));
@@ -63,26 +63,27 @@ pub(super) fn judge(
     })
 }
 
-fn policy(verification: &Verification) -> Policy {
+/// A report counts that is of a gate of one of the environments which the bundle is released to, and of a clean tree: whoever reads the commit in a
+/// status finds there what was tested.
+fn policy(spec: &PromptBundleSpec) -> Policy {
+    let verification = &spec.verification;
     Policy {
+        gates: spec.environments.clone(),
+        clean: true,
         signers: verification.signers.iter().map(|signer| signer.name.clone()).collect(),
         suites: verification.suites.clone(),
         report_age_max: Some(verification.report_max_age),
-        // Whichever gate the signer's report is of: a cluster has the environments that it feeds, and not those in which commits are judged.
-        gates: Vec::new(),
-        clean: true,
         simulated: verification.accept_simulated,
     }
 }
 
-fn sentence(line: &Line) -> String {
-    let hint = line.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
-    format!("{}: {}{hint}", line.what, line.why)
-}
-
 /// Returns what a condition says of lines that hold, else what fails.
 fn held(lines: &[Line], reason: &'static str, unasked: &'static str, words: &str) -> Result<Why, String> {
-    let failed: Vec<_> = lines.iter().filter(|line| !line.held).map(sentence).collect();
+    let words_of = |line: &Line| {
+        let hint = line.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+        format!("{}: {}{hint}", line.what, line.why)
+    };
+    let failed: Vec<_> = lines.iter().filter(|line| !line.held).map(words_of).collect();
     if !failed.is_empty() {
         return Err(failed.join("; "));
     }
@@ -98,13 +99,13 @@ mod tests {
     use super::*;
 
     fn line(what: &str, held: bool) -> Line {
-        Line { what: what.to_owned(), held, why: "why".to_owned(), hint: None }
+        Line { what: what.to_owned(), held, why: "why".to_owned(), hint: (!held).then(|| "do it".to_owned()) }
     }
 
     #[test]
     fn what_fails_is_told_and_what_is_not_asked_is_no_success() {
         let both = [line("signed by ci", true), line("signed by lead", false)];
-        assert_eq!(held(&both, "Signed", "Unsigned", "").unwrap_err(), "signed by lead: why");
+        assert_eq!(held(&both, "Signed", "Unsigned", "").unwrap_err(), "signed by lead: why (do it)");
         assert_eq!(held(&both[..1], "Signed", "Unsigned", "").unwrap(), Why::new("Signed", "signed by ci"));
         assert_eq!(held(&[], "Signed", "Unsigned", "nothing asked").unwrap(), Why::new("Unsigned", "nothing asked"));
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bowline_canary::{ArmEvidence, Arms, EValue, Share};
 use bowline_server::{Client, ClientError};
-use bowline_store::{Freeze, Provenance, RolloutState};
+use bowline_store::{Fence, Freeze, Provenance, RolloutState};
 use bowline_types::{Digest, EnvironmentName, PromptName, Scope, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,6 +35,9 @@ pub(crate) struct Environment {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct EnvironmentState {
     pub(crate) freeze: Option<Freeze>,
+    /// The newest release that came with a number.
+    #[serde(default)]
+    pub(crate) fence: Option<Fence>,
 }
 
 /// What is live.
@@ -171,6 +174,12 @@ impl View {
     /// Returns an environment.
     pub(crate) fn environment(&self, name: &EnvironmentName) -> Option<&Environment> {
         self.environments.iter().find(|environment| environment.environment == *name)
+    }
+
+    /// Returns the largest number with which an object has released to any environment; 0 where it has not.
+    pub(crate) fn revision(&self, holder: &str) -> u64 {
+        let fences = self.environments.iter().filter_map(|environment| environment.state.as_ref()?.fence.as_ref());
+        fences.filter(|fence| fence.holder == holder).map(|fence| fence.revision).max().unwrap_or(0)
     }
 
     /// Returns the rollouts that run or are held.

@@ -217,3 +217,55 @@ async fn a_control_role_that_is_away_is_waited_for() {
     world.until_released("main", digest).await;
     operator.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_do_at_the_control_role_is_shown_at_once() {
+    let world = World::new().await;
+    let first = world.push("Answer.");
+    world.apply("main", &json!({}));
+    let operator = world.operator("a");
+    world.until_released("main", first).await;
+    let second = world.push("Answer at once.");
+    world.until_released("main", second).await;
+    world.until_rollout("running").await;
+    let began = tokio::time::Instant::now();
+    let request = json!({ "actor": "ada", "why": "sure" });
+    let _: Value = world.client.post("/rollouts/1/promote", &request).await.unwrap();
+    let rollout = world.until_rollout("promoted").await;
+    assert_eq!(rollout["status"]["share"], "100%");
+    assert!(began.elapsed().as_secs() < 10, "not by the timer");
+    world.until_condition("main", "Ready", "True", "Released").await;
+    operator.stop().await;
+}
+
+/// As an object that was restored from a backup has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_the_control_role_has_seen_is_passed_and_not_repeated() {
+    let world = World::new().await;
+    world.push("Answer.");
+    world.apply("main", &json!({}));
+    let operator = world.operator("a");
+    for text in ["Answer.", "Answer at once.", "Answer at once, please."] {
+        let digest = world.push(text);
+        world.until_released("main", digest).await;
+    }
+    operator.stop().await;
+    world.server.merge("promptbundles", DESK, "main", &json!({ "status": null }));
+    let digest = world.push("Answer at once, if you please.");
+    let operator = world.operator("b");
+    world.until_released("main", digest).await;
+    let bundle = world.server.get("promptbundles", DESK, "main").unwrap();
+    assert!(bundle["status"]["revision"].as_i64().unwrap() > 3, "{bundle}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_and_cannot_be_done_is_told() {
+    let world = World::new().await;
+    let digest = world.push("Answer.");
+    world.apply("main", &json!({ "spec": { "serviceAccounts": [{ "name": "app", "environment": "prod" }] } }));
+    let operator = world.operator("a");
+    world.until_condition("main", "Stalled", "True", "ServiceAccountsUnsupported").await;
+    world.until_released("main", digest).await;
+    operator.stop().await;
+}

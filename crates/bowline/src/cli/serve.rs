@@ -16,7 +16,7 @@ pub(crate) enum Role {
 }
 
 /// `bowline serve`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     after_help = "A gateway asks `--control URL` for its snapshot, the internal API of a control role, and proves itself by `--token` or by a \
                   client certificate. It serves on while nobody is there, and keeps what it has to tell in `--data`.\n\n\
@@ -49,8 +49,7 @@ pub(crate) struct Serve {
     /// Another name by which the control API is called over plain HTTP, such as that of a proxy; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) control_host: Vec<String>,
-    /// The admin tokens of a control role, one on each line: `file:PATH` or `env:NAME` [default: `admin.token` in `--data`]; the one that an
-    /// operator asks with
+    /// The admin tokens of a control role, one on each line, or the one that an operator asks with: `file:PATH` or `env:NAME` [default: `admin.token` in `--data`]
     #[arg(long, value_name = "REF")]
     pub(crate) admin_token: Option<String>,
     /// The tokens that a control role takes from gateways, one on each line [default: `gateway.token` in `--data`]

@@ -111,8 +111,8 @@ fn link(global: &Global, serve: &Serve) -> Result<Link> {
         let hint = "hint: `--control http://HOST:7082`, or https; that is its `--internal-listen`";
         Failure::user(format!("a gateway needs a control role\n{hint}"))
     })?;
-    refuse_plain_control(&address, serve)?;
-    let token = serve.token.as_deref().map(|text| token_source(text, "--token")).transpose()?;
+    refuse_plain_way(&address, serve)?;
+    let token = serve.token.as_deref().map(token_source).transpose()?;
     if token.is_none() && serve.tls_cert.is_none() {
         let hint = "hint: `--token file:PATH` with its `gateway.token`, or `--tls-cert FILE --tls-key FILE`";
         return Err(Failure::user(format!("a gateway must prove itself to the control role\n{hint}")));
@@ -121,10 +121,10 @@ fn link(global: &Global, serve: &Serve) -> Result<Link> {
     Ok(link.context("the control role cannot be reached like that")?)
 }
 
-/// Refuses to speak plain HTTP to a control role on another machine, as a token goes there.
-pub(super) fn refuse_plain_control(address: &str, serve: &Serve) -> Result<()> {
+/// Refuses to send a token where others could read it. An address without a scheme is plain HTTP.
+pub(super) fn refuse_plain_way(address: &str, serve: &Serve) -> Result<()> {
     let uri: Option<http::Uri> = address.parse().ok();
-    let is_plain = uri.as_ref().is_none_or(|uri| uri.scheme_str() != Some("https"));
+    let is_plain = uri.as_ref().is_some_and(|uri| uri.scheme_str() != Some("https"));
     if is_plain && !serve.plain_http && !uri.as_ref().and_then(http::Uri::host).is_some_and(is_loopback) {
         let hint = "hint: `https://`; or `--plain-http`, where something else encrypts";
         return Err(Failure::user(format!("`--control {address}` would speak plain HTTP beyond this machine\n{hint}")));
@@ -137,8 +137,8 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-pub(super) fn token_source(text: &str, flag: &str) -> Result<TokenSource> {
-    let reference = tokens::parse(text, flag)?;
+fn token_source(text: &str) -> Result<TokenSource> {
+    let reference = tokens::parse(text, "--token")?;
     Ok(Arc::new(move || ProcessSecrets.resolve(&reference)))
 }
 

@@ -9,18 +9,19 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use bowline_gateway::Secrets as _;
 use bowline_operator::{ControlSource, Handle, Metrics, Namespaces, Operator, Options};
-use bowline_server::{Client, ClientOptions, ClientTls, TlsError, TlsFiles};
+use bowline_server::{Client, ClientOptions, TlsError};
 use bowline_telemetry::METRICS_CONTENT_TYPE;
-use bowline_types::ProjectName;
+use bowline_types::{ProjectName, SecretRef};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
-use super::renew::renew;
-use super::{AddressBook, bind, gateway};
+use super::{AddressBook, bind, gateway, renew, tls, tokens};
 use crate::cli::{Global, Role, Serve};
 use crate::failure::{Failure, Result};
-use crate::settings;
+use crate::settings::{self, ProcessSecrets};
 use crate::up::signals;
 
 /// Where a pod finds the name of its namespace
@@ -41,19 +42,18 @@ pub(super) async fn run(global: &Global, serve: &Serve) -> Result<()> {
         identity: identity(),
         gateway_url: serve.gateway_url.clone(),
     };
-    let way = control(global, serve)?;
-    let listener = bind(serve.admin_listen.as_deref().unwrap_or(gateway::ADMIN_LISTEN), "--admin-listen").await?;
+    let way = Arc::new(Way::new(global, serve)?);
+    let reached = Arc::clone(&way);
+    let control: ControlSource = Arc::new(move |project| reached.client(project));
+    let address = serve.admin_listen.as_deref().unwrap_or(gateway::ADMIN_LISTEN);
+    let listener = bind(address, "--admin-listen").await?;
     let book = AddressBook { admin: Some(listener.local_addr()?), ..AddressBook::default() };
     let client = bowline_operator::connect().await.map_err(anyhow::Error::from)?;
     let shutdown = signals()?;
-    let source: ControlSource = {
-        let way = way.clone();
-        Arc::new(move |project| way.client(project))
-    };
-    let operator = Operator::new(client, options, source, settings::clock()?, Arc::new(Metrics::new()));
+    let operator = Operator::new(client, options, control, settings::clock()?, Arc::new(Metrics::new()));
     let (watching, watching_stop) = (TaskTracker::new(), CancellationToken::new());
-    watching.spawn(renew("certificates", move || way.reload(), watching_stop.clone()));
     watching.spawn(gateway::serve_admin(listener, router(operator.handle()), watching_stop.clone()));
+    watching.spawn(renew::renew("certificates", move || way.reload(), watching_stop.clone()));
     book.print();
     operator.run(shutdown).await;
     watching_stop.cancel();
@@ -79,54 +79,58 @@ fn router(handle: Handle) -> Router {
         .with_state(handle)
 }
 
-/// A way to the control role that is made when what it trusts by is there: the operator itself writes those files' Secrets.
-#[derive(Clone)]
+/// The way to the control role. The authority that it is trusted by may come after the operator, which makes it: it is then read once it is there,
+/// and read again when it changes.
 struct Way {
-    options: Arc<dyn Fn() -> Option<ClientOptions> + Send + Sync>,
-    client: Arc<OnceLock<Client>>,
-}
-
-/// Returns how the control role is reached.
-fn control(global: &Global, serve: &Serve) -> Result<Way> {
-    let address = global.control.clone().or_else(|| settings::variable("BOWLINE_CONTROL")).ok_or_else(|| {
-        Failure::user(
-            "an operator needs a control role\nhint: `--control https://HOST:7084`; that is its `--api-listen`",
-        )
-    })?;
-    let token = serve.admin_token.as_deref().ok_or_else(|| {
-        Failure::user(
-            "an operator must prove itself to the control role\nhint: `--admin-token file:PATH` with its `admin.token`",
-        )
-    })?;
-    gateway::refuse_plain_control(&address, serve)?;
-    let token = gateway::token_source(token, "--admin-token")?;
-    let (authorities, is_secure) = (serve.tls_ca.clone(), address.starts_with("https://"));
-    let options = move || {
-        let files = TlsFiles { identity: None, authorities: authorities.clone() };
-        let tls = match is_secure && authorities.is_some() {
-            true => Some(ClientTls::load(files).ok()?),
-            false => None,
-        };
-        // Without a token no call is worth making.
-        token()?;
-        Some(ClientOptions { address: address.clone(), token: Arc::clone(&token), tls })
-    };
-    Ok(Way { options: Arc::new(options), client: Arc::default() })
+    serve: Serve,
+    address: String,
+    token: SecretRef,
+    client: OnceLock<Client>,
 }
 
 // === impl Way ===
 
 impl Way {
-    /// Returns a client for a project; `None` while the token or the authority is not there yet. Reads files until the first one is made.
-    fn client(&self, project: &ProjectName) -> Option<Client> {
-        if let Some(client) = self.client.get() {
-            return Some(client.of(project.clone()));
+    fn new(global: &Global, serve: &Serve) -> Result<Self> {
+        let address = global.control.clone().or_else(|| settings::variable("BOWLINE_CONTROL")).ok_or_else(|| {
+            let hint = "hint: `--control https://HOST:7084`; that is its `--api-listen`";
+            Failure::user(format!("an operator needs a control role\n{hint}"))
+        })?;
+        gateway::refuse_plain_way(&address, serve)?;
+        let token = serve.admin_token.as_deref().ok_or_else(|| {
+            let hint = "hint: `--admin-token file:PATH` with its `admin.token`";
+            Failure::user(format!("an operator must prove itself to the control role\n{hint}"))
+        })?;
+        let token = tokens::parse(token, "--admin-token")?;
+        let way = Self { serve: serve.clone(), address, token, client: OnceLock::new() };
+        if serve.tls_ca.is_none() {
+            // Nothing is read that could come later, so what is wrong is told now.
+            way.make()?;
         }
-        let made = Client::remote((self.options)()?, project.clone()).ok()?;
-        Some(self.client.get_or_init(|| made).of(project.clone()))
+        Ok(way)
     }
 
-    /// Reads the authorities again.
+    /// Returns a client of a project; `None` while there is no authority to trust yet. Blocks at most on small files.
+    fn client(&self, project: &ProjectName) -> Option<Client> {
+        if self.client.get().is_none()
+            && let Err(failure) = self.make()
+        {
+            debug!(error = failure.message(), "there is no way to the control role yet");
+        }
+        self.client.get().map(|client| client.of(project.clone()))
+    }
+
+    fn make(&self) -> Result<()> {
+        let token = self.token.clone();
+        let token = Arc::new(move || ProcessSecrets.resolve(&token));
+        let options = ClientOptions { address: self.address.clone(), token, tls: tls::client(&self.serve)? };
+        // The project is that of each call.
+        let client = Client::remote(options, ProjectName::new("bowline").map_err(anyhow::Error::from)?);
+        let client = client.map_err(anyhow::Error::from)?;
+        drop(self.client.set(client));
+        Ok(())
+    }
+
     fn reload(&self) -> std::result::Result<bool, TlsError> {
         self.client.get().map_or(Ok(false), Client::reload)
     }

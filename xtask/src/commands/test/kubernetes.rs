@@ -71,7 +71,6 @@ fn play(
     let repository = Repository::create(workspace, bowline, folder)?;
     act("the namespace of the project", || namespace(cluster, &repository))?;
     let first = story::play(cluster, &repository)?;
-    act("the same application without a Secret", || without_secret(cluster))?;
     setbacks::each(cluster, &repository)?;
     // The change is taken back while everything else breaks: that is worse than what is live, so it is rolled back.
     repository.restore(&first.commit, "take the examples back")?;
@@ -126,18 +125,6 @@ fn namespace(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<
         cluster.example(file)?;
     }
     Ok(())
-}
-
-/// Lets the token of a service account be the key.
-fn without_secret(cluster: &ControlPlane) -> anyhow::Result<()> {
-    cluster.example("app-token.yaml")?;
-    desk(cluster, &["rollout", "status", "deployment/desk-token", "--timeout=60s"])?;
-    control_plane::until_within(PATIENCE, "an answer to the token of a service account", || {
-        let counts = story::counts(cluster, "desk-token")?;
-        anyhow::ensure!(counts.failed == 0, "calls failed: {:?}", counts.errors);
-        Ok(counts.ok > 0)
-    })?;
-    desk(cluster, &["delete", "deployment/desk-token"]).map(drop)
 }
 
 /// Calls kubectl in the namespace of the story.

@@ -1,0 +1,27 @@
+-- By the conditions of kstatus: Stalled, Reconciling, Ready. One that is held waits for a person. One that has ended is healthy whatever came of
+-- it: where the candidate was worse, the stable version serves, which is what the rollout is for.
+if obj.status == nil or obj.status.conditions == nil then
+  return {status = "Progressing", message = "the operator has not looked at it yet"}
+end
+if obj.status.observedGeneration ~= nil and obj.status.observedGeneration ~= obj.metadata.generation then
+  return {status = "Progressing", message = "the operator has not seen the last change yet"}
+end
+local conditions = {}
+for _, condition in ipairs(obj.status.conditions) do
+  if condition.status == "True" then
+    conditions[condition.type] = condition
+  end
+end
+if conditions.Stalled ~= nil and obj.status.state == "held" then
+  return {status = "Suspended", message = conditions.Stalled.message or ""}
+end
+if conditions.Stalled ~= nil then
+  return {status = "Degraded", message = conditions.Stalled.reason .. ": " .. (conditions.Stalled.message or "")}
+end
+if conditions.Reconciling ~= nil then
+  return {status = "Progressing", message = conditions.Reconciling.message or ""}
+end
+if conditions.Ready ~= nil then
+  return {status = "Healthy", message = conditions.Ready.message or ""}
+end
+return {status = "Progressing", message = "not ready yet"}
