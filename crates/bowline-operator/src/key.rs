@@ -270,7 +270,8 @@ impl Keyring<'_> {
         match step {
             Step::Taken { .. } => Ok(()),
             Step::Issue { secret, environment, name, previous } => {
-                let request = KeyRequest { name, environment, environments: Vec::new(), versions: false };
+                let request =
+                    KeyRequest { name, environment, environments: Vec::new(), versions: false, subject: None };
                 let issued = self
                     .control
                     .post::<KeyResponse>("/keys", &request)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bowline_canary::Share;
 use bowline_types::{
     ApiKeyHash, Digest, EnvironmentName, KeyId, ModelAlias, ProjectName, PromptName, ProviderName, RolloutId,
-    SecretRef, SuccessContract, Timestamp,
+    SecretRef, Subject, SuccessContract, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -140,6 +140,9 @@ pub struct SnapshotKey {
     pub environments: Vec<EnvironmentName>,
     /// Whether it may name versions.
     pub versions: bool,
+    /// Whose it is, where it is no secret; a gateway that does not know of subjects has a key that nothing opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
 }
 
 /// Why a snapshot cannot be read from JSON.

@@ -30,8 +30,8 @@ use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::wire::{
     ActionRequest, BackupRequest, ChangesView, EnvironmentRequest, EnvironmentView, ErrorBody, ErrorDetail,
-    InferenceView, KeyList, KeyRequest, KeyResponse, KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest,
-    ReleaseResponse, ReplayView, RollbackRequest, RollbackResponse, RolloutView,
+    InferenceView, KeyList, KeyRequest, KeyRevoked, LogPage, PlanRequest, ProjectList, ReleaseRequest, ReleaseResponse,
+    ReplayView, RollbackRequest, RollbackResponse, RolloutView, SubjectResponse,
 };
 
 /// Rows of a list, unless the query says otherwise.
@@ -375,8 +375,12 @@ async fn key_create(
     State(server): State<Server>,
     Path(project): Path<ProjectName>,
     Body(request): Body<KeyRequest>,
-) -> Result<Json<KeyResponse>> {
-    server.control.key_create(&project, request).await.map(Json)
+) -> Result<Response> {
+    if let Some(subject) = request.subject.clone() {
+        let record = server.control.subject_create(&project, request, &subject).await?;
+        return Ok(Json(SubjectResponse { record }).into_response());
+    }
+    server.control.key_create(&project, request).await.map(|made| Json(made).into_response())
 }
 
 async fn key_list(State(server): State<Server>, Path(project): Path<ProjectName>) -> Result<Json<KeyList>> {

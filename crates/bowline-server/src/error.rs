@@ -1,4 +1,4 @@
-use bowline_types::{ErrorKind, ProjectName, chain};
+use bowline_types::{ErrorKind, KeyId, ProjectName, Subject, chain};
 
 /// The result of an operation of the control role.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -41,6 +41,18 @@ pub enum Error {
         name: String,
         /// What to do next.
         hint: &'static str,
+    },
+    /// A subject has a key already.
+    #[error(
+        "`{subject}` has key {key} of project `{project}`\nhint: one at a time; `bowline key revoke {key}` there ends it"
+    )]
+    SubjectTaken {
+        /// The subject.
+        subject: Subject,
+        /// Its key.
+        key: KeyId,
+        /// The project of that key.
+        project: ProjectName,
     },
     /// Too many callers wait for changes.
     #[error("{0} callers wait for changes, which is the most\nhint: ask again later, or without `wait`")]
@@ -137,7 +149,9 @@ impl Error {
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::NotFound { .. } => ErrorKind::NotFound,
             // A file that exists, a folder that does not, a disk that is full: whoever named the file can mend it.
-            Self::Backup(_) | Self::GatewayTooOld { .. } | Self::RecordsTooNew { .. } => ErrorKind::Conflict,
+            Self::SubjectTaken { .. } | Self::Backup(_) | Self::GatewayTooOld { .. } | Self::RecordsTooNew { .. } => {
+                ErrorKind::Conflict
+            }
             Self::Unauthenticated | Self::GatewayUnauthenticated => ErrorKind::Unauthenticated,
             Self::HostRefused(_) => ErrorKind::Forbidden,
             Self::DeliverySlow(_) | Self::TooManyWait(_) => ErrorKind::Unavailable,

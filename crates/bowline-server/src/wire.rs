@@ -9,7 +9,7 @@ use bowline_store::{
     EnvironmentRecord, Fence, InferenceRecord, KeyRecord, LogRow, OutcomeRecord, PointerRecord, Provenance,
     QuarantineRecord, RolloutRecord, SummaryRow,
 };
-use bowline_types::{Digest, EnvironmentName, KeyId, ProjectName, PromptName, SuccessContract, Timestamp};
+use bowline_types::{Digest, EnvironmentName, KeyId, ProjectName, PromptName, Subject, SuccessContract, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -222,6 +222,9 @@ pub struct KeyRequest {
     /// Whether it may name versions.
     #[serde(default)]
     pub versions: bool,
+    /// Whose it is, where it is to be no secret: a service account, whose tokens are the key then. The answer is a [`SubjectResponse`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
 }
 
 /// The answer to a new key: the only time that the key itself is shown.
@@ -229,6 +232,13 @@ pub struct KeyRequest {
 pub struct KeyResponse {
     /// The key in the clear.
     pub key: String,
+    /// What is kept.
+    pub record: KeyRecord,
+}
+
+/// The answer to a new key of a subject, which has no secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SubjectResponse {
     /// What is kept.
     pub record: KeyRecord,
 }

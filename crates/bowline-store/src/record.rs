@@ -1,5 +1,6 @@
 use bowline_types::{
-    ApiKeyHash, Digest, EnvironmentName, KeyId, ProjectName, PromptName, RolloutId, Scope, SuccessContract, Timestamp,
+    ApiKeyHash, Digest, EnvironmentName, KeyId, ProjectName, PromptName, RolloutId, Scope, Subject, SuccessContract,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -197,13 +198,16 @@ pub struct QuarantineRecord {
     pub at: Timestamp,
 }
 
-/// A virtual key of an application. The key itself is shown once and never stored.
+/// A virtual key of an application. The key itself is shown once and never stored; or there is none, and the application proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
     /// The id.
     pub id: KeyId,
-    /// SHA-256 of the key.
+    /// SHA-256 of the key; [`ApiKeyHash::of_subject`] where it belongs to a subject.
     pub hash: ApiKeyHash,
+    /// Whose it is, where it is no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// What people call it.
     pub name: String,
     /// The project it belongs to.

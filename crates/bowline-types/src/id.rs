@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::digest::{Digest, hex, unhex};
+use crate::name::Subject;
 
 /// Text that is not an id of the kind asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -208,6 +209,17 @@ pub struct ApiKey(String);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ApiKeyHash(Digest);
+
+// === impl ApiKeyHash ===
+
+impl ApiKeyHash {
+    /// Returns what stands in the place of the hash where a key is no secret but belongs to a subject. It is unique, and no text that could be
+    /// sent as a key has it: it is the digest of a text that is none.
+    #[must_use]
+    pub fn of_subject(key: KeyId, subject: &Subject) -> Self {
+        Self(Digest::of(format!("bowline/key-of-subject/1\n{key}\n{subject}").as_bytes()))
+    }
+}
 
 /// Text that is not a virtual key; not repeated, as it may be another secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub use id::{
 };
 pub use load::{ProviderLoad, ProviderLoads};
 pub use money::Usd;
-pub use name::{EnvironmentName, ModelAlias, NameError, ProjectName, PromptName, ProviderName, Scope};
+pub use name::{EnvironmentName, ModelAlias, NameError, ProjectName, PromptName, ProviderName, Scope, Subject};
 pub use secret::{Secret, SecretRef, SecretRefError};
 pub use success::{Check, CheckResult, SuccessContract};
 pub use text::closest;

@@ -35,6 +35,19 @@ const SEGMENT: &str =
     "use lower-case letters, digits, `-`, `_` and `.`, starting with a letter or a digit, at most 64 bytes";
 const PATH: &str = "use segments of letters, digits, `-`, `_` and `.`, joined by `/`, at most 200 bytes";
 
+const SUBJECT: &str = "use the user name of a service account, `system:serviceaccount:NAMESPACE:NAME`";
+
+/// The user name that Kubernetes gives a service account; <https://kubernetes.io/docs/reference/access-authn-authz/authentication/>, read
+/// 2026-11-25. A namespace is a label of DNS, a service account a name of several.
+fn is_subject(text: &str) -> bool {
+    let label = |part: &str| {
+        let inner = part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        inner && (1..=63).contains(&part.len()) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    let account = text.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    account.is_some_and(|(namespace, name)| label(namespace) && name.len() <= 253 && name.split('.').all(label))
+}
+
 fn is_segment(text: &str) -> bool {
     let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let rest = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.'));
@@ -127,6 +140,8 @@ names! {
     PromptName, "prompt", is_path, PATH;
     /// A model as applications and prompts name it; an alias that routes to provider models.
     ModelAlias, "model", is_path, PATH;
+    /// Who a key belongs to that is no secret but an identity somebody else vouches for: a service account of a Kubernetes cluster.
+    Subject, "subject", is_subject, SUBJECT;
 }
 
 #[cfg(test)]
@@ -142,6 +157,27 @@ mod tests {
         }
         for name in ["", "Prod", "a/b", "-a"] {
             assert!(EnvironmentName::new(name).is_err(), "{name}");
+        }
+        for account in ["support-desk", "0", "a.b-c.d"] {
+            assert!(Subject::new(format!("system:serviceaccount:shop:{account}")).is_ok(), "{account}");
+        }
+        let long = format!("system:serviceaccount:{}:a", "n".repeat(64));
+        for name in [
+            "",
+            "shop:app",
+            "system:serviceaccount:shop",
+            "system:serviceaccount:shop:",
+            "system:serviceaccount::app",
+            "system:serviceaccount:shop:app:more",
+            "system:serviceaccount:shop.x:app",
+            "system:serviceaccount:Shop:app",
+            "system:serviceaccount:shop:app..b",
+            "system:serviceaccount:shop:-app",
+            "system:node:shop:app",
+            "system:admin",
+            long.as_str(),
+        ] {
+            assert!(Subject::new(name).is_err(), "{name}");
         }
     }
 }

@@ -124,6 +124,7 @@ async fn first_key(client: &Client, project: &Project) -> Result<Option<String>>
         environment: environment.clone(),
         environments: project.environments.keys().cloned().collect(),
         versions: true,
+        subject: None,
     };
     let KeyResponse { key, .. } = client.post("/keys", &request).await?;
     Ok(Some(key))

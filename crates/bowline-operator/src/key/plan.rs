@@ -145,6 +145,7 @@ mod tests {
         KeyRecord {
             id: KeyId::generate(at(seconds)),
             hash: ApiKey::generate().unwrap().hash(),
+            subject: None,
             name: name(UID, secret, serial),
             project: "desk".parse().unwrap(),
             environment: environment.parse().unwrap(),

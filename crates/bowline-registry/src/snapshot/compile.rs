@@ -74,6 +74,7 @@ impl Snapshot {
             environment: environment.clone(),
             environments: Vec::new(),
             versions: true,
+            subject: None,
         };
         snapshot.keys.insert(hash, key);
         let project = SnapshotProject {
@@ -222,7 +223,7 @@ fn rollout(rollout: &RolloutRecord, lease_until: Timestamp) -> Option<SnapshotRo
 
 impl From<KeyRecord> for SnapshotKey {
     fn from(key: KeyRecord) -> Self {
-        let KeyRecord { id, project, environment, environments, versions, .. } = key;
-        Self { id, project, environment, environments, versions }
+        let KeyRecord { id, project, environment, environments, versions, subject, .. } = key;
+        Self { id, project, environment, environments, versions, subject }
     }
 }

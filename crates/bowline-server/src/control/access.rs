@@ -1,7 +1,7 @@
 //! Keys, and what was recorded of the calls they made.
 
 use bowline_store::{InferenceFilter, InferenceRecord, KeyRecord, Write};
-use bowline_types::{ApiKey, InferenceId, KeyId, ProjectName};
+use bowline_types::{ApiKey, ApiKeyHash, InferenceId, KeyId, ProjectName, Subject};
 
 use super::Control;
 use crate::error::{Error, Result};
@@ -13,17 +13,46 @@ impl Control {
     /// # Errors
     /// Says that an environment does not exist.
     pub async fn key_create(&self, project: &ProjectName, request: KeyRequest) -> Result<KeyResponse> {
-        // So that no environment is removed between the look and the key.
+        let key = ApiKey::generate().map_err(|error| Error::Randomness(Box::new(error)))?;
+        let record = self.key_put(project, KeyRequest { subject: None, ..request }, |_| key.hash()).await?;
+        Ok(KeyResponse { key: key.expose().to_owned(), record })
+    }
+
+    /// Makes a key of a subject: whoever proves to a gateway to be it has this key, and there is no secret.
+    ///
+    /// # Errors
+    /// Says that an environment does not exist, or that the subject has a key that works, in this project or in another one.
+    pub async fn subject_create(
+        &self,
+        project: &ProjectName,
+        request: KeyRequest,
+        subject: &Subject,
+    ) -> Result<KeyRecord> {
+        let request = KeyRequest { subject: Some(subject.clone()), ..request };
+        self.key_put(project, request, |id| ApiKeyHash::of_subject(id, subject)).await
+    }
+
+    async fn key_put(
+        &self,
+        project: &ProjectName,
+        request: KeyRequest,
+        hash: impl FnOnce(KeyId) -> ApiKeyHash,
+    ) -> Result<KeyRecord> {
+        // So that no environment is removed between the look and the key, and no subject gets two.
         let mut turn = self.shared.turn.lock().await;
         let running = self.running(project).await?;
         for environment in request.environments.iter().chain([&request.environment]) {
             running.environment(environment)?;
         }
-        let key = ApiKey::generate().map_err(|error| Error::Randomness(Box::new(error)))?;
+        if let Some(subject) = &request.subject {
+            self.refuse_taken(subject).await?;
+        }
         let now = self.now();
+        let id = KeyId::generate(now);
         let record = KeyRecord {
-            id: KeyId::generate(now),
-            hash: key.hash(),
+            id,
+            hash: hash(id),
+            subject: request.subject,
             name: request.name,
             project: project.clone(),
             environment: request.environment,
@@ -33,7 +62,19 @@ impl Control {
             revoked_at: None,
         };
         self.commit(&mut turn, vec![Write::KeyPut(record.clone())]).await?;
-        Ok(KeyResponse { key: key.expose().to_owned(), record })
+        Ok(record)
+    }
+
+    /// A caller must be of one project only.
+    async fn refuse_taken(&self, subject: &Subject) -> Result<()> {
+        for project in self.project_list().await? {
+            let taken = self.key_list(&project).await?.into_iter();
+            let mut taken = taken.filter(|key| key.revoked_at.is_none() && key.subject.as_ref() == Some(subject));
+            if let Some(key) = taken.next() {
+                return Err(Error::SubjectTaken { subject: subject.clone(), key: key.id, project });
+            }
+        }
+        Ok(())
     }
 
     /// Lists the keys of a project, revoked ones included.

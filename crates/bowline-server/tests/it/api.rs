@@ -318,7 +318,13 @@ async fn answers_read_back_as_what_they_are() {
     assert_eq!(view.evidence, world.control.rollout_view(&project(), 1).await.unwrap().evidence);
     let inferences: Vec<InferenceRecord> = client.get("/inferences?limit=7&environment=prod").await.unwrap();
     assert_eq!(inferences.len(), 7);
-    let request = KeyRequest { name: "app".to_owned(), environment: prod(), environments: vec![], versions: false };
+    let request = KeyRequest {
+        name: "app".to_owned(),
+        environment: prod(),
+        environments: vec![],
+        versions: false,
+        subject: None,
+    };
     let made: KeyResponse = client.post("/keys", &request).await.unwrap();
     let list: KeyList = client.get("/keys").await.unwrap();
     assert_eq!(list.keys, [made.record]);

@@ -50,7 +50,13 @@ async fn whoever_waits_learns_of_every_kind_of_change() {
     note(
         beside(&mut world, async |world| world.control.freeze(&project(), &prod(), freeze(true)).await.unwrap()).await,
     );
-    let request = || KeyRequest { name: "app".to_owned(), environment: prod(), environments: vec![], versions: false };
+    let request = || KeyRequest {
+        name: "app".to_owned(),
+        environment: prod(),
+        environments: vec![],
+        versions: false,
+        subject: None,
+    };
     let (before, control) = (now(&world).await, world.control.clone());
     let made = control.key_create(&project(), request()).await.unwrap();
     note((before, now(&world).await));

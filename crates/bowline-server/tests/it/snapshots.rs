@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_registry::Snapshot;
-use bowline_server::wire::{ActionRequest, KeyRequest, RollbackRequest};
-use bowline_server::{Control, ControlOptions};
-use bowline_store::{RolloutRecord, RolloutState, Write};
+use bowline_server::wire::{ActionRequest, KeyList, KeyRequest, RollbackRequest};
+use bowline_server::{AdminToken, Client, ClientError, Control, ControlOptions};
+use bowline_store::{KeyRecord, RolloutRecord, RolloutState, Write};
 use bowline_testkit::ManualClock;
-use bowline_types::Clock;
-use serde_json::json;
+use bowline_types::{ApiKeyHash, Clock, Subject};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::{HOST, TOKEN, routes};
 use crate::world::{World, classify, content, open, prod, project, release_prompt, release_request};
 
 #[tokio::test]
@@ -86,6 +87,40 @@ async fn pointers_reach_gateways_at_once() {
 }
 
 #[tokio::test]
+async fn a_subject_has_one_key_and_no_secret() {
+    let mut world = World::new().await;
+    world.release("v1", 0.9).await;
+    let client = Client::in_process(routes(&world), HOST.to_owned(), project(), AdminToken::new(TOKEN));
+    let app: Subject = "system:serviceaccount:shop:app".parse().unwrap();
+    let request = |subject: &str| json!({ "name": "app", "environment": "prod", "subject": subject });
+    let made: Value = client.post("/keys", &request(app.as_str())).await.unwrap();
+    assert_eq!((made.get("key"), &made["record"]["subject"]), (None, &json!(app)));
+    let record: KeyRecord = serde_json::from_value(made["record"].clone()).unwrap();
+    assert_eq!(record.hash, ApiKeyHash::of_subject(record.id, &app));
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.keys[&record.hash].subject.as_ref(), Some(&app));
+    // A gateway of before reads what it knows, and one of now what was written before.
+    let written = serde_json::to_vec(snapshot.as_ref()).unwrap();
+    assert_eq!(&bowline_registry::Snapshot::from_json(&written).unwrap(), snapshot.as_ref());
+    let KeyList { keys } = client.get("/keys").await.unwrap();
+    assert_eq!(keys, [record.clone()]);
+
+    let told = async |subject: &str| client.post::<Value>("/keys", &request(subject)).await.unwrap_err();
+    let taken = told(app.as_str()).await;
+    let ClientError::Refused { status: 409, message, .. } = &taken else { panic!("{taken}") };
+    assert!(message.contains(&format!("has key {} of project `desk`\nhint: ", record.id)), "{message}");
+    for wrong in ["system:admin", "system:serviceaccount:shop", "app", ""] {
+        let refused = told(wrong).await;
+        let ClientError::Refused { status: 400, message, .. } = &refused else { panic!("{refused}") };
+        assert!(message.contains("`system:serviceaccount:NAMESPACE:NAME`"), "{message}");
+    }
+    world.control.key_revoke(&project(), record.id).await.unwrap();
+    assert!(world.snapshot().keys.is_empty());
+    let again: Value = client.post("/keys", &request(app.as_str())).await.unwrap();
+    assert_ne!(again["record"]["hash"], json!(record.hash));
+}
+
+#[tokio::test]
 async fn keys_work_until_they_are_revoked() {
     let mut world = World::new().await;
     world.release("v1", 0.9).await;
@@ -94,6 +129,7 @@ async fn keys_work_until_they_are_revoked() {
         environment: prod(),
         environments: vec!["dev".parse().unwrap()],
         versions: true,
+        subject: None,
     };
     let made = world.control.key_create(&project(), request.clone()).await.unwrap();
     assert!(!format!("{made:?}").contains(&made.key));

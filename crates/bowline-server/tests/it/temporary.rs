@@ -43,7 +43,13 @@ async fn it_is_served_released_to_and_removed_by_itself() {
     let mut release = release_request(vec![release_prompt(&classify(), "two")]);
     release.environment = preview();
     world.control.release(&project(), release).await.unwrap();
-    let key = KeyRequest { name: "pr".to_owned(), environment: preview(), environments: vec![], versions: false };
+    let key = KeyRequest {
+        name: "pr".to_owned(),
+        environment: preview(),
+        environments: vec![],
+        versions: false,
+        subject: None,
+    };
     let key = world.control.key_create(&project(), key).await.unwrap().record;
     let opens = |world: &World| world.snapshot().keys.values().any(|open| open.id == key.id);
     assert!(opens(&world));

@@ -120,6 +120,7 @@ pub(super) fn key(number: u32, seconds: i64) -> KeyRecord {
     KeyRecord {
         id: key_id(number),
         hash: key_hash(&format!("key {number}")),
+        subject: None,
         name: format!("application {number}"),
         project: "shop".parse().unwrap(),
         environment: "prod".parse().unwrap(),

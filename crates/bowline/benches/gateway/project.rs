@@ -206,6 +206,7 @@ impl Up {
             environment: "prod".parse()?,
             environments: Vec::new(),
             versions: false,
+            subject: None,
         };
         let made: KeyResponse = self.client.post("/keys", &request).await?;
         // The key must reach the snapshot that is served from.

@@ -1,4 +1,4 @@
-use bowline_types::{EnvironmentName, KeyId, PromptName};
+use bowline_types::{EnvironmentName, KeyId, PromptName, Subject};
 use clap::{Args, Subcommand};
 
 /// `bowline key`.
@@ -26,6 +26,9 @@ pub(crate) struct KeyCreate {
     /// Lets the key name versions, as in `prompt:NAME@sha256:…`
     #[arg(long)]
     pub(crate) versions: bool,
+    /// Whose key it is, where it is to be no secret: the tokens of this service account are, `system:serviceaccount:NAMESPACE:NAME`
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) subject: Option<Subject>,
 }
 
 /// `bowline key list`.

@@ -96,6 +96,7 @@ async fn keyed<T>(client: &Client, run: &cli::Run, work: impl AsyncFnOnce(&str) 
         environment: run.env.clone(),
         environments: Vec::new(),
         versions: false,
+        subject: None,
     };
     let made: KeyResponse = client.post("/keys", &request).await?;
     let result = work(&made.key).await;

@@ -122,7 +122,13 @@ impl Story<'_> {
 
     async fn key(&self) -> Result<String> {
         let environment = "prod".parse().map_err(anyhow::Error::new)?;
-        let request = KeyRequest { name: "story".to_owned(), environment, environments: Vec::new(), versions: false };
+        let request = KeyRequest {
+            name: "story".to_owned(),
+            environment,
+            environments: Vec::new(),
+            versions: false,
+            subject: None,
+        };
         let KeyResponse { key, .. } = self.client.post("/keys", &request).await?;
         Ok(key)
     }

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod cluster;
+mod remote;
 mod starts;
 
 use std::collections::BTreeMap;

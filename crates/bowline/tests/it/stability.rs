@@ -119,6 +119,7 @@ async fn calls_go_on_when_control_and_store_are_gone() {
         environment: "prod".parse().unwrap(),
         environments: Vec::new(),
         versions: false,
+        subject: None,
     };
     let key = control.key_create(&project(), request).await.unwrap().key;
     let gateway = Gateway::new(Parts {

@@ -56,6 +56,7 @@ pub(crate) async fn key(client: &Client) -> Result<KeyResponse, ClientError> {
         environment: "prod".parse().unwrap(),
         environments: Vec::new(),
         versions: false,
+        subject: None,
     };
     client.post("/keys", &request).await
 }

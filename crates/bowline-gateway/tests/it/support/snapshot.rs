@@ -9,7 +9,9 @@ use bowline_registry::{
     SnapshotRollout, Target,
 };
 use bowline_testkit::ManualClock;
-use bowline_types::{ApiKey, Clock, Digest, KeyId, RolloutId, SecretRef, SuccessContract, Timestamp};
+use bowline_types::{
+    ApiKey, ApiKeyHash, Clock, Digest, KeyId, RolloutId, SecretRef, Subject, SuccessContract, Timestamp,
+};
 use serde_json::{Value, json};
 
 /// A snapshot of the project `shop` with the environments `dev` and `prod`, where keys belong to `prod`.
@@ -25,6 +27,7 @@ pub(crate) struct SnapshotBuilder {
     environments: Vec<String>,
     pins: bool,
     keys: bool,
+    subject: Option<Subject>,
 }
 
 /// Returns a version with this body and further fields.
@@ -51,6 +54,7 @@ impl SnapshotBuilder {
             environments: Vec::new(),
             pins: false,
             keys: true,
+            subject: None,
         }
     }
 
@@ -130,6 +134,11 @@ impl SnapshotBuilder {
         Self { pins: true, ..self }
     }
 
+    /// The key is no secret, but a service account's.
+    pub(crate) fn of_subject(self, subject: &str) -> Self {
+        Self { subject: Some(subject.parse().unwrap()), ..self }
+    }
+
     /// The key is revoked.
     pub(crate) fn revoked(self) -> Self {
         Self { keys: false, ..self }
@@ -164,9 +173,11 @@ impl SnapshotBuilder {
             environment: "prod".parse().unwrap(),
             environments: self.environments.iter().map(|name| name.parse().unwrap()).collect(),
             versions: self.pins,
+            subject: self.subject.clone(),
         };
         if self.keys {
-            snapshot.keys.insert(self.key.hash(), key);
+            let hash = self.subject.as_ref().map(|subject| ApiKeyHash::of_subject(key.id, subject));
+            snapshot.keys.insert(hash.unwrap_or_else(|| self.key.hash()), key);
         }
         snapshot
     }

@@ -19,11 +19,12 @@ pub(crate) async fn run(global: &Global, list: &KeyList) -> Result<()> {
     if global.output == Format::Json {
         return json(&keys);
     }
-    let mut table = Table::new(&["id", "name", "env", "may also name", "made (UTC)", "revoked (UTC)"]);
+    let mut table = Table::new(&["id", "name", "env", "may also name", "made (UTC)", "revoked (UTC)", "subject"]);
     for key in &keys {
         let revoked = key.revoked_at.map_or_else(String::new, moment);
         let (id, name, environment) = (key.id.to_string(), key.name.clone(), key.environment.to_string());
-        table.row([id, name, environment, also(key), moment(key.created_at), revoked]);
+        let subject = key.subject.as_ref().map(ToString::to_string).unwrap_or_default();
+        table.row([id, name, environment, also(key), moment(key.created_at), revoked, subject]);
     }
     table.print("there are no keys\nhint: `bowline key create NAME --env ENV` makes one");
     Ok(())

@@ -304,6 +304,7 @@ impl Cluster {
             environment: environment.parse().unwrap(),
             environments: Vec::new(),
             versions: false,
+            subject: None,
         };
         self.client.post::<KeyResponse>("/keys", &request).await.unwrap().key
     }
