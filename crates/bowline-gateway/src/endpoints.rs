@@ -28,7 +28,7 @@ where
         (&Method::POST, "/v1/embeddings") => embeddings::embeddings(&gateway, request).await,
         (&Method::POST, "/v1/resolve") => resolve::resolve(&gateway, request).await,
         (&Method::POST, "/v1/feedback") => feedback::feedback(&gateway, request).await,
-        (&Method::GET, "/v1/models") => models::list(&gateway, request.headers()),
+        (&Method::GET, "/v1/models") => models::list(&gateway, request.headers()).await,
         (&Method::GET, "/healthz") => return text("ok\n"),
         (&Method::GET, "/readyz") => ready(&gateway),
         (method, path) => Err(unknown(method, path)),

@@ -27,6 +27,7 @@ use crate::layers::respond::Body;
 use crate::live::{Live, Secrets, SnapshotAge};
 use crate::options::GatewayOptions;
 use crate::recorder::{Recorder, RecorderStatus, Sink, Worker};
+use crate::review::{Reviews, TokenReviewer};
 use crate::transport::Transport;
 
 /// How long a client may take to send the head of a request.
@@ -57,6 +58,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where spans go, where the project says so.
     pub otlp: Option<OtlpHandle>,
+    /// Who says whose a token is that is no key; without one, such a token opens nothing.
+    pub reviewer: Option<Arc<dyn TokenReviewer>>,
 }
 
 /// A view on a gateway that serves. Cheap to clone.
@@ -85,6 +88,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) reviews: Option<Reviews>,
     live: ArcSwap<Live>,
     /// The snapshot that `live` was made of.
     snapshot: ArcSwap<Snapshot>,
@@ -107,12 +111,14 @@ impl Gateway {
     /// Builds a gateway over its parts and compiles the present snapshot.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { options, mut snapshots, sink, secrets, token_secret, clock, metrics, otlp } = parts;
+        let Parts { options, mut snapshots, sink, secrets, token_secret, clock, metrics, otlp, reviewer } = parts;
         let instance = InstanceId::generate(clock.now());
         let (recorder, worker) =
             Recorder::new(instance, options.recorder.clone(), Arc::clone(&sink), Arc::clone(&metrics), otlp);
         let in_flight = Arc::new(Semaphore::new(options.in_flight_max.min(Semaphore::MAX_PERMITS)));
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        let reviews =
+            reviewer.map(|asked| Reviews::new(asked, options.review.clone(), Arc::clone(&clock), Arc::clone(&metrics)));
         let shared = Arc::new(Shared {
             options,
             clock,
@@ -127,6 +133,7 @@ impl Gateway {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
             applying: Mutex::new(()),
             secrets,
+            reviews,
             confirmed: AtomicI64::new(i64::MIN),
             started: Instant::now(),
             draining: CancellationToken::new(),

@@ -46,8 +46,8 @@ where
 {
     let arrival = Arrival::now(gateway.clock.as_ref());
     let live = gateway.live_full();
-    // Who calls: a stranger costs a hash and a look-up, and no body is read for them.
-    let key = identify::identify(gateway, &live, request.headers())?;
+    // Who calls: a stranger costs a hash and a look-up, and no body is read for them. Nobody is asked but whose a token is.
+    let key = identify::identify(gateway, &live, request.headers()).await?;
     // How many at once, before a body is held in memory.
     let permit = limits::admit(&gateway.in_flight)?;
     // The body, whole and bounded.

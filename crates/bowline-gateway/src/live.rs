@@ -14,7 +14,7 @@ use bowline_registry::{
 use bowline_telemetry::{Contract, Metrics, ProviderMeter};
 use bowline_types::{
     ApiKeyHash, Clock, Digest, EnvironmentName, ModelAlias, ProjectName, PromptName, ProviderName, RolloutId, Secret,
-    SecretRef, SuccessContract, Timestamp,
+    SecretRef, Subject, SuccessContract, Timestamp,
 };
 use tracing::error;
 
@@ -39,6 +39,8 @@ pub struct SnapshotAge {
 pub(crate) struct Live {
     pub(crate) age: SnapshotAge,
     keys: HashMap<ApiKeyHash, Arc<SnapshotKey>>,
+    /// Those of them that are no secret.
+    subjects: HashMap<Subject, Arc<SnapshotKey>>,
     projects: HashMap<ProjectName, LiveProject>,
     versions: HashMap<Digest, Arc<LiveVersion>>,
     circuits: HashMap<CircuitKey, Arc<Circuit>>,
@@ -145,6 +147,7 @@ impl Live {
         Self {
             age,
             keys: HashMap::new(),
+            subjects: HashMap::new(),
             projects: HashMap::new(),
             versions: HashMap::new(),
             circuits: HashMap::new(),
@@ -167,9 +170,10 @@ impl Live {
         clock: Option<&dyn Clock>,
     ) -> Self {
         let age = SnapshotAge { epoch: snapshot.epoch, compiled_at: snapshot.compiled_at };
-        let keys = snapshot.keys.iter().map(|(hash, key)| (*hash, Arc::new(key.clone()))).collect();
+        let keys: HashMap<_, _> = snapshot.keys.iter().map(|(hash, key)| (*hash, Arc::new(key.clone()))).collect();
+        let subjects = keys.values().filter_map(|key| Some((key.subject.clone()?, Arc::clone(key)))).collect();
         let leases = leases(snapshot, before, clock);
-        let mut live = Self { age, keys, leases, resolved: resolve(snapshot, secrets), ..Self::empty() };
+        let mut live = Self { age, keys, subjects, leases, resolved: resolve(snapshot, secrets), ..Self::empty() };
         for (digest, content) in &snapshot.versions {
             let known = before.versions.get(digest).map(Arc::clone);
             match known.map_or_else(|| LiveVersion::compile(*digest, content).map(Arc::new), Ok) {
@@ -202,6 +206,11 @@ impl Live {
     /// Returns the key of this hash.
     pub(crate) fn key(&self, hash: ApiKeyHash) -> Option<&Arc<SnapshotKey>> {
         self.keys.get(&hash)
+    }
+
+    /// Returns the key of a subject.
+    pub(crate) fn key_of(&self, subject: &Subject) -> Option<&Arc<SnapshotKey>> {
+        self.subjects.get(subject)
     }
 
     /// Returns a project.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::review::ReviewOptions;
+
 /// How the gateway works. Every bound has a name.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {
@@ -30,6 +32,8 @@ pub struct GatewayOptions {
     pub snapshot_age_max: Option<Duration>,
     /// How often references to secrets are read again, so that a rotated one takes effect. Default: 5 s.
     pub secrets_interval: Duration,
+    /// How tokens that are no keys are reviewed, where there is somebody to ask.
+    pub review: ReviewOptions,
     /// How records leave.
     pub recorder: RecorderOptions,
 }
@@ -70,6 +74,7 @@ impl Default for GatewayOptions {
             drain: Duration::from_secs(10),
             snapshot_age_max: None,
             secrets_interval: Duration::from_secs(5),
+            review: ReviewOptions::default(),
             recorder: RecorderOptions::default(),
         }
     }

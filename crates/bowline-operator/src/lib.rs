@@ -18,6 +18,7 @@ mod lever;
 mod metrics;
 mod project;
 mod projection;
+mod review;
 mod run;
 mod tokens;
 
@@ -25,4 +26,5 @@ pub use backend::{Accelerators, AcceleratorsError, BackendOptions};
 pub use context::{ControlSource, Options};
 pub use metrics::Metrics;
 pub use project::Namespaces;
+pub use review::{ReviewFailed, Reviewer};
 pub use run::{ConnectError, Handle, Operator, connect};

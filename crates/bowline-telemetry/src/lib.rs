@@ -14,7 +14,9 @@ mod otlp;
 mod trace;
 
 pub use checks::{Contract, ContractError, Evidence, UnknownReason};
-pub use metrics::{InFlight, METRICS_CONTENT_TYPE, Metrics, Place, ProviderMeter, RolloutStatus, UnderWay};
+pub use metrics::{
+    InFlight, METRICS_CONTENT_TYPE, Metrics, Place, ProviderMeter, ReviewResult, RolloutStatus, UnderWay,
+};
 pub use otlp::{OtlpBuildError, OtlpHandle, OtlpOptions, OtlpService};
 pub use trace::TraceContext;
 

@@ -44,6 +44,7 @@ pub struct Metrics {
     unknown: Family<OneLabel, Counter>,
     exports: Family<[(&'static str, &'static str); 2], Counter>,
     spool_delivered: Counter,
+    reviews: Family<OneLabel, Counter>,
     gateways: Gauge,
     state: Arc<State>,
     meters: Arc<Meters>,
@@ -52,6 +53,17 @@ pub struct Metrics {
 /// Something that is there for a while, such as a request in flight; it stops counting when this is dropped, however it ends.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
+
+/// What came of asking whose a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReviewResult {
+    /// It is somebody's.
+    Authenticated,
+    /// It is nobody's.
+    Refused,
+    /// Nobody could say, or too many asked.
+    Failed,
+}
 
 /// What became of something that was to be exported over OTLP.
 #[derive(Clone, Debug)]
@@ -116,6 +128,8 @@ impl Metrics {
         let spool_delivered = Counter::default();
         let help = "Entries of the spool that the control role has committed";
         registry.register("bowline_spool_delivered", help, spool_delivered.clone());
+        let reviews = Family::default();
+        registry.register("bowline_token_reviews", "Tokens in place of keys that were asked about", reviews.clone());
         let gateways = Gauge::default();
         registry.register("bowline_gateways_waiting", "Gateways that wait for news", gateways.clone());
         let meters = Arc::new(Meters::new(Arc::clone(&clock)));
@@ -134,6 +148,7 @@ impl Metrics {
             unknown,
             exports,
             spool_delivered,
+            reviews,
             gateways,
             state,
             meters,
@@ -219,6 +234,11 @@ impl Metrics {
         self.spool_delivered.inc_by(count);
     }
 
+    /// Counts a token in place of a key that somebody was asked about, or would have been.
+    pub fn token_reviewed(&self, result: ReviewResult) {
+        self.reviews.get_or_create(&[("result", result.as_str())]).inc();
+    }
+
     /// Replaces the rollouts that are shown; ended ones should stay until they were scraped at least once.
     pub fn rollouts_set(&self, rollouts: Vec<RolloutStatus>) {
         self.state.rollouts_set(rollouts);
@@ -239,6 +259,18 @@ impl Metrics {
     pub(crate) fn export_counters(&self, signal: &'static str) -> ExportCounters {
         let counter = |result| self.exports.get_or_create_owned(&[("signal", signal), ("result", result)]);
         ExportCounters { exported: counter("exported"), dropped: counter("dropped"), failed: counter("failed") }
+    }
+}
+
+// === impl ReviewResult ===
+
+impl ReviewResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
     }
 }
 

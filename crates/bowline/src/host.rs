@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
-use bowline_gateway::{Batch, Gateway, GatewayOptions, Parts, Sink, SinkError, SinkFuture};
+use bowline_gateway::{Batch, Gateway, GatewayOptions, Parts, Sink, SinkError, SinkFuture, TokenReviewer};
 use bowline_server::{
     AdminTokens, Backup, Client, Control, ControlOptions, HostRule, ServerOptions, api_router, probe_router, router,
 };
@@ -91,7 +91,12 @@ impl Host {
     ///
     /// # Errors
     /// The secret under the inference ids cannot be read.
-    pub(crate) fn gateway(&self, options: GatewayOptions, otlp: Option<OtlpHandle>) -> Result<Gateway> {
+    pub(crate) fn gateway(
+        &self,
+        options: GatewayOptions,
+        otlp: Option<OtlpHandle>,
+        reviewer: Option<Arc<dyn TokenReviewer>>,
+    ) -> Result<Gateway> {
         Ok(Gateway::new(Parts {
             options,
             snapshots: self.control.snapshots(),
@@ -101,6 +106,7 @@ impl Host {
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             otlp,
+            reviewer,
         }))
     }
 

@@ -8,6 +8,7 @@ mod follow;
 mod gateway;
 mod operator;
 mod renew;
+mod review;
 mod tls;
 mod tokens;
 

@@ -56,7 +56,7 @@ pub(crate) async fn run(global: &Global, up: &Up) -> Result<ExitCode> {
     let shutdown = signals()?;
     let server = ControlServer::start(&host, control_listener, &[])?;
     let otlp = project.telemetry.otlp.as_ref().map(|otlp| otlp.endpoint.as_str());
-    let gateway = host.gateway(GatewayOptions::default(), host.exporter(otlp, &server)?)?;
+    let gateway = host.gateway(GatewayOptions::default(), host.exporter(otlp, &server)?, None)?;
     let tasks = TaskTracker::new();
     tasks.spawn(gateway.run(gateway_listener, shutdown.clone()));
     tasks.spawn(watch::run(loaded.folder.clone(), client.clone(), shutdown.clone()));

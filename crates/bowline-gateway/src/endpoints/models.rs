@@ -13,9 +13,9 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 /// The key is not valid.
-pub(super) fn list(gateway: &Shared, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+pub(super) async fn list(gateway: &Shared, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
     let live = gateway.live_full();
-    let key = identify(gateway, &live, headers)?;
+    let key = identify(gateway, &live, headers).await?;
     let environment = live.project_of(&key).and_then(|project| project.environments.get(&key.environment));
     let environment =
         environment.ok_or_else(|| Refusal::new(ErrorKind::NotFound, "the environment of the key is gone"))?;

@@ -10,4 +10,5 @@ mod journal;
 mod prompts;
 mod records;
 mod standing;
+mod subjects;
 mod support;

@@ -7,7 +7,7 @@ mod upstream;
 
 use std::sync::{Arc, Mutex};
 
-use bowline_gateway::{Gateway, GatewayOptions, Handle, Parts, Secrets};
+use bowline_gateway::{Gateway, GatewayOptions, Handle, Parts, Secrets, TokenReviewer};
 use bowline_registry::Snapshot;
 use bowline_telemetry::Metrics;
 use bowline_testkit::ManualClock;
@@ -65,6 +65,20 @@ impl Server {
 
     /// Serves a snapshot with options, and a sink.
     pub(crate) async fn start_over(builder: SnapshotBuilder, options: GatewayOptions, sink: MemorySink) -> Self {
+        Self::start_whole(builder, options, sink, None).await
+    }
+
+    /// Serves a snapshot to those with keys, and to those with tokens that somebody knows.
+    pub(crate) async fn start_reviewed(builder: SnapshotBuilder, reviewer: Arc<dyn TokenReviewer>) -> Self {
+        Self::start_whole(builder, GatewayOptions::default(), MemorySink::default(), Some(reviewer)).await
+    }
+
+    async fn start_whole(
+        builder: SnapshotBuilder,
+        options: GatewayOptions,
+        sink: MemorySink,
+        reviewer: Option<Arc<dyn TokenReviewer>>,
+    ) -> Self {
         let key = builder.key.expose().to_owned();
         let (snapshots, receiver) = watch::channel(Arc::new(builder.build()));
         let (sink, clock) = (Arc::new(sink), Arc::new(ManualClock::default()));
@@ -79,6 +93,7 @@ impl Server {
             clock: Arc::clone(&clock) as _,
             metrics: Arc::clone(&metrics),
             otlp: None,
+            reviewer,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -21,7 +21,7 @@ pub(crate) enum Role {
     after_help = "A gateway asks `--control URL` for its snapshot, the internal API of a control role, and proves itself by `--token` or by a \
                   client certificate. It serves on while nobody is there, and keeps what it has to tell in `--data`.\n\n\
                   An operator asks `--control URL` with `--admin-token`, the control API, and Kubernetes with the service account of its pod, or \
-                  with KUBECONFIG.\n\n\
+                  with KUBECONFIG; as does a gateway with `--kubernetes-audience`.\n\n\
                   Plain HTTP is for loopback; the files of `--tls-cert`, `--tls-key`, `--tls-ca` and of tokens are read again when they change."
 )]
 pub(crate) struct Serve {
@@ -76,6 +76,9 @@ pub(crate) struct Serve {
     /// How long keys work without news from the control role; a revoked one may be among them [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) snapshot_staleness_max: Option<Duration>,
+    /// Takes tokens of Kubernetes' service accounts for this audience as keys, such as `bowline`: the API server says whose they are
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kubernetes_audience: Option<String>,
     /// How many calls a gateway lets wait for one provider that starts (`starts: true`); one more is refused with 503
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     pub(crate) hold_max: usize,

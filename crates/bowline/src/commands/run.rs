@@ -76,7 +76,7 @@ async fn in_process(host: &Host, key: &str, run: &cli::Run, body: &Value) -> Res
     let address = listener.local_addr()?.to_string();
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    tasks.spawn(host.gateway(GatewayOptions::default(), None)?.run(listener, stop.clone()));
+    tasks.spawn(host.gateway(GatewayOptions::default(), None, None)?.run(listener, stop.clone()));
     let answered = call(&address, key, run, body).await;
     // The record of the call is delivered while the gateway stops.
     stop.cancel();

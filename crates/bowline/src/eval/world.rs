@@ -69,6 +69,7 @@ impl World {
             clock: Arc::clone(&clock),
             metrics: Arc::new(Metrics::new(clock)),
             otlp: None,
+            reviewer: None,
         });
         let (stop, tasks, handle) = (CancellationToken::new(), TaskTracker::new(), gateway.handle());
         tasks.spawn(gateway.run_unbound(stop.clone()));

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::renew::renew;
-use super::{AddressBook, bind, refuse_plain, tls, tokens};
+use super::{AddressBook, bind, refuse_plain, review, tls, tokens};
 use crate::cli::Serve;
 use crate::failure::Result;
 use crate::host::Host;
@@ -141,6 +141,7 @@ pub(super) async fn run(serve: &Serve, workspace: &Workspace, with_gateway: bool
         refuse_plain(book.api, "--api-listen", serve)?;
     }
 
+    let reviewer = if with_gateway { review::reviewer(serve).await? } else { None };
     let admin_tokens = tokens::admin(serve, workspace)?;
     let host = Host::open_with(workspace.clone(), ControlOptions::default(), admin_tokens.tokens.clone()).await?;
     let shutdown = signals()?;
@@ -156,7 +157,8 @@ pub(super) async fn run(serve: &Serve, workspace: &Workspace, with_gateway: bool
     let gateways = TaskTracker::new();
     if let Some(listener) = gateway_listener {
         let otlp = host.exporter(serve.otlp.as_deref(), &server)?;
-        gateways.spawn(host.gateway(GatewayOptions::default(), otlp)?.run(listener, shutdown.clone()));
+        let gateway = host.gateway(GatewayOptions::default(), otlp, reviewer)?;
+        gateways.spawn(gateway.run(listener, shutdown.clone()));
     }
     book.tell(workspace)?;
 

@@ -19,7 +19,7 @@ use super::clock::ControlClock;
 use super::delivery::Delivery;
 use super::follow::{Follower, Stored};
 use super::renew::renew;
-use super::{AddressBook, admin, bind, tls, tokens};
+use super::{AddressBook, admin, bind, review, tls, tokens};
 use crate::cli::{Global, Serve};
 use crate::failure::{Failure, Result};
 use crate::host;
@@ -35,6 +35,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Serves a gateway until a signal ends it.
 pub(super) async fn run(global: &Global, serve: &Serve, workspace: &Workspace) -> Result<()> {
     let link = link(global, serve)?;
+    let reviewer = review::reviewer(serve).await?;
     let listener = bind(&serve.listen, "--listen").await?;
     let admin_listener = bind(serve.admin_listen.as_deref().unwrap_or(ADMIN_LISTEN), "--admin-listen").await?;
     let book = AddressBook {
@@ -75,6 +76,7 @@ pub(super) async fn run(global: &Global, serve: &Serve, workspace: &Workspace) -
         clock: Arc::clone(&clock) as _,
         metrics: Arc::clone(&metrics),
         otlp,
+        reviewer,
     });
     let handle = gateway.handle();
     background.spawn(serve_admin(admin_listener, admin::router(handle.clone(), metrics), background_stop.clone()));

@@ -131,6 +131,7 @@ async fn calls_go_on_when_control_and_store_are_gone() {
         clock: Arc::clone(&clock),
         metrics: Arc::new(Metrics::new(clock)),
         otlp: None,
+        reviewer: None,
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let served = listener.local_addr().unwrap().to_string();

@@ -180,6 +180,15 @@ fn what_does_not_fit_is_refused_before_anything_serves() {
     check("--roles gateway --control https://127.0.0.1:9 --tls-cert a --tls-key b", "could not read a");
     check("--roles control --control-listen 127.0.0.1:0 --internal-listen 0.0.0.0:0", "plain HTTP beyond this machine");
     check("--roles control --control-listen 127.0.0.1:0 --internal-listen 127.0.0.1:0 --tls-ca a", "a server needs");
+    let control = "--roles control --control-listen 127.0.0.1:0 --internal-listen 127.0.0.1:0";
+    check(&format!("{control} --api-listen 0.0.0.0:0"), "`--api-listen 0.0.0.0:");
+    check(&format!("{control} --admin-token bwa_raw"), "`--admin-token` must say where the token is");
+    check(&format!("{control} --admin-token file:/not/there"), "`file:/not/there` is not there, or cannot be read");
+    check(&format!("{control} --gateway-tokens file:/dev/null"), "`file:/dev/null` cannot be used");
+    check(
+        "--roles gateway --control http://127.0.0.1:9 --token env:T --kubernetes-audience=",
+        "`--kubernetes-audience` is empty",
+    );
     check("--roles queen", "invalid value 'queen'");
     check("--roles gateway --spool-bytes-max 0MiB", "is no size");
     check("", "--roles <ROLES>");
