@@ -199,6 +199,11 @@ pub struct PromptBundleStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["secretName".to_owned()]))]
     pub keys: Vec<KeyStatus>,
+    /// The service accounts that have a key.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub service_accounts: Vec<ServiceAccountStatus>,
 }
 
 /// What became of a bundle in one environment.
@@ -240,6 +245,18 @@ pub struct KeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub previous: Option<String>,
+}
+
+/// A service account whose tokens are a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountStatus {
+    /// The service account.
+    #[schemars(schema_with = "schema::object")]
+    pub name: String,
+    /// The id of the key at the control role.
+    #[schemars(schema_with = "schema::word")]
+    pub id: String,
 }
 
 impl BundleSource {

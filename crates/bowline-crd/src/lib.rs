@@ -22,7 +22,7 @@ mod schema;
 pub use backend::{Access, Endpoint, ModelBackend, ModelBackendSpec, ModelBackendStatus, Scale, Serve};
 pub use bundle::{
     BundleKey, BundleSource, EnvironmentStatus, KeyStatus, PromptBundle, PromptBundleSpec, PromptBundleStatus,
-    ServiceAccountAccess, Signer, Verification,
+    ServiceAccountAccess, ServiceAccountStatus, Signer, Verification,
 };
 pub use lever::{EnvironmentLever, Lever, LeverError};
 pub use manifest::{Manifest, ManifestError, manifests};

@@ -32,6 +32,7 @@ pub(crate) enum Reason {
     LeverRefused,
     KeyRotated,
     SecretTaken,
+    ServiceAccountTaken,
     Scaled,
     BackendStalled,
 }
@@ -62,6 +63,7 @@ impl Reason {
             Self::LeverRefused => "LeverRefused",
             Self::KeyRotated => "KeyRotated",
             Self::SecretTaken => "SecretTaken",
+            Self::ServiceAccountTaken => "ServiceAccountTaken",
             Self::Scaled => "Scaled",
             Self::BackendStalled => "BackendStalled",
         }
@@ -87,6 +89,7 @@ impl Reason {
             | Self::Held
             | Self::LeverRefused
             | Self::SecretTaken
+            | Self::ServiceAccountTaken
             | Self::BackendStalled => EventType::Warning,
         }
     }

@@ -1,8 +1,10 @@
 //! Keys of applications: each in a Secret that the operator writes and rotates, or none but the token of a service account.
 //!
 //! The control role keeps a hash, the Secret keeps the key, and the name of a key there says which object, which Secret and the how manieth it
-//! is. So after a crash between the two it is known which key nobody has, and it is revoked.
+//! is. So after a crash between the two it is known which key nobody has, and it is revoked. The key of a service account is at the control role
+//! alone.
 
+mod account;
 mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,8 +61,8 @@ pub(crate) async fn reconcile(
     status: &mut PromptBundleStatus,
     version: &mut Option<String>,
 ) -> Result<(), Setback> {
-    let is_asked = !bundle.spec.keys.is_empty();
-    if !is_asked && !is_held(bundle) && bundle.spec.service_accounts.is_empty() {
+    let is_asked = !bundle.spec.keys.is_empty() || !bundle.spec.service_accounts.is_empty();
+    if !is_asked && !is_held(bundle) {
         return Ok(());
     }
     // Before the first release the control role knows no environment that a key could have.
@@ -75,8 +77,10 @@ pub(crate) async fn reconcile(
     let keys = own_keys(control, &uid).await.map_err(Setback::from)?;
     let keyring = Keyring { context, bundle, control, namespace: bundle.namespace().unwrap_or_default(), uid };
     let secrets = keyring.secrets(status, &keys).await?;
+    let accounts = account::steps(&bundle.spec, &keyring.namespace, &keys);
     let steps = plan(&bundle.spec, &keyring.uid, &keys, &secrets, context.now());
-    let (mut taken, is_changed) = (None, !steps.is_empty());
+    let (mut taken, is_changed) = (None, !steps.is_empty() || !accounts.is_empty());
+    let denied = keyring.admit(accounts).await?;
     for step in steps {
         match step {
             Step::Taken { secret } => taken = Some(secret),
@@ -91,15 +95,12 @@ pub(crate) async fn reconcile(
         (keys, secrets)
     };
     status.keys = statuses(&bundle.spec.keys, &keys, &secrets);
+    status.service_accounts = account::statuses(&bundle.spec, &keyring.namespace, &keys);
     if !is_asked && keys.is_empty() && is_held(bundle) {
         *version = finalizer(context, bundle, false, version.as_deref()).await.map_err(Setback::from)?;
     }
-    if taken.is_none() && !bundle.spec.service_accounts.is_empty() {
-        let message = "the control role of this version knows no keys of service accounts (spec.serviceAccounts); hand out a Secret with spec.keys";
-        return Err(Setback::stalled("ServiceAccountsUnsupported", message));
-    }
     match taken {
-        None => Ok(()),
+        None => denied.map_or(Ok(()), Err),
         Some(secret) => {
             let message = format!(
                 "Secret `{secret}` is there and was not written by the operator; delete it, or choose another secretName"
@@ -270,8 +271,14 @@ impl Keyring<'_> {
         match step {
             Step::Taken { .. } => Ok(()),
             Step::Issue { secret, environment, name, previous } => {
-                let request =
-                    KeyRequest { name, environment, environments: Vec::new(), versions: false, subject: None };
+                let request = KeyRequest {
+                    name,
+                    environment,
+                    environments: Vec::new(),
+                    versions: false,
+                    subject: None,
+                    replaces: None,
+                };
                 let issued = self
                     .control
                     .post::<KeyResponse>("/keys", &request)

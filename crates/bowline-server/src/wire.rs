@@ -225,6 +225,9 @@ pub struct KeyRequest {
     /// Whose it is, where it is to be no secret: a service account, whose tokens are the key then. The answer is a [`SubjectResponse`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
+    /// The key of the same subject that ends in the moment this one begins, so that no call falls between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<KeyId>,
 }
 
 /// The answer to a new key: the only time that the key itself is shown.

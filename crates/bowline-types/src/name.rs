@@ -42,10 +42,12 @@ const SUBJECT: &str = "use the user name of a service account, `system:serviceac
 fn is_subject(text: &str) -> bool {
     let label = |part: &str| {
         let inner = part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        inner && (1..=63).contains(&part.len()) && !part.starts_with('-') && !part.ends_with('-')
+        inner && !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')
     };
     let account = text.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    account.is_some_and(|(namespace, name)| label(namespace) && name.len() <= 253 && name.split('.').all(label))
+    account.is_some_and(|(namespace, name)| {
+        label(namespace) && namespace.len() <= 63 && name.len() <= 253 && name.split('.').all(label)
+    })
 }
 
 fn is_segment(text: &str) -> bool {

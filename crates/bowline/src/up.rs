@@ -125,6 +125,7 @@ async fn first_key(client: &Client, project: &Project) -> Result<Option<String>>
         environments: project.environments.keys().cloned().collect(),
         versions: true,
         subject: None,
+        replaces: None,
     };
     let KeyResponse { key, .. } = client.post("/keys", &request).await?;
     Ok(Some(key))

@@ -134,6 +134,7 @@ fn what_the_operator_writes_comes_back_as_it_was() {
             "observedGeneration": 2, "conditions": conditions, "project": "desk", "digest": a, "commit": "3f9a", "revision": 4,
             "environments": [{"name": "prod", "digest": a, "live": 1, "rollingOut": 1, "held": 0, "frozen": "ada: until Monday"}],
             "keys": [{"secretName": "k", "id": "key_1", "issuedAt": time, "previous": "key_0"}],
+            "serviceAccounts": [{"name": "desk", "id": "key_2"}],
         }),
     );
 }

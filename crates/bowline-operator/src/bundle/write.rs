@@ -51,6 +51,7 @@ fn news(before: &PromptBundleStatus, after: &PromptBundleStatus) -> Vec<(Reason,
         "ControlUnavailable" => Reason::ControlUnavailable,
         "Held" | "RolloutHeld" => Reason::Held,
         "SecretTaken" => Reason::SecretTaken,
+        "ServiceAccountTaken" => Reason::ServiceAccountTaken,
         _ if holds(&after.conditions, STALLED) => Reason::ReleaseRefused,
         _ => return news,
     };

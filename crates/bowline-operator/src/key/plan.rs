@@ -46,6 +46,11 @@ fn name(uid: &str, secret: &str, serial: u64) -> String {
     format!("{}{secret}/{serial}", prefix(uid))
 }
 
+/// Returns the name of the key of a service account, which has no Secret: no Secret's name has a colon, and no `/` follows.
+pub(super) fn account_name(uid: &str, account: &str) -> String {
+    format!("{}serviceaccount:{account}", prefix(uid))
+}
+
 /// Returns the Secret that a key is for.
 pub(super) fn secret<'a>(uid: &str, name: &'a str) -> Option<&'a str> {
     Some(name.strip_prefix(&prefix(uid))?.rsplit_once('/')?.0)

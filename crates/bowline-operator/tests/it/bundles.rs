@@ -259,14 +259,3 @@ async fn a_number_that_the_control_role_has_seen_is_passed_and_not_repeated() {
     assert!(bundle["status"]["revision"].as_i64().unwrap() > 3, "{bundle}");
     operator.stop().await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_for_and_cannot_be_done_is_told() {
-    let world = World::new().await;
-    let digest = world.push("Answer.");
-    world.apply("main", &json!({ "spec": { "serviceAccounts": [{ "name": "app", "environment": "prod" }] } }));
-    let operator = world.operator("a");
-    world.until_condition("main", "Stalled", "True", "ServiceAccountsUnsupported").await;
-    world.until_released("main", digest).await;
-    operator.stop().await;
-}

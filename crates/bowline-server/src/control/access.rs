@@ -14,14 +14,16 @@ impl Control {
     /// Says that an environment does not exist.
     pub async fn key_create(&self, project: &ProjectName, request: KeyRequest) -> Result<KeyResponse> {
         let key = ApiKey::generate().map_err(|error| Error::Randomness(Box::new(error)))?;
-        let record = self.key_put(project, KeyRequest { subject: None, ..request }, |_| key.hash()).await?;
+        let record =
+            self.key_put(project, KeyRequest { subject: None, replaces: None, ..request }, |_| key.hash()).await?;
         Ok(KeyResponse { key: key.expose().to_owned(), record })
     }
 
     /// Makes a key of a subject: whoever proves to a gateway to be it has this key, and there is no secret.
     ///
     /// # Errors
-    /// Says that an environment does not exist, or that the subject has a key that works, in this project or in another one.
+    /// Says that an environment does not exist, or that the subject has a key that works, in this project or in another one, and is not the one
+    /// that this one replaces.
     pub async fn subject_create(
         &self,
         project: &ProjectName,
@@ -44,9 +46,10 @@ impl Control {
         for environment in request.environments.iter().chain([&request.environment]) {
             running.environment(environment)?;
         }
-        if let Some(subject) = &request.subject {
-            self.refuse_taken(subject).await?;
-        }
+        let replaced = match &request.subject {
+            Some(subject) => self.replaced(project, subject, request.replaces).await?,
+            None => None,
+        };
         let now = self.now();
         let id = KeyId::generate(now);
         let record = KeyRecord {
@@ -61,20 +64,24 @@ impl Control {
             created_at: now,
             revoked_at: None,
         };
-        self.commit(&mut turn, vec![Write::KeyPut(record.clone())]).await?;
+        let revoke = replaced.map(|id| Write::KeyRevoke { id, at: now });
+        self.commit(&mut turn, revoke.into_iter().chain([Write::KeyPut(record.clone())]).collect()).await?;
         Ok(record)
     }
 
-    /// A caller must be of one project only.
-    async fn refuse_taken(&self, subject: &Subject) -> Result<()> {
+    /// Returns the key that goes when this subject gets another. A caller must be of one project only, so any other key is in the way.
+    async fn replaced(&self, own: &ProjectName, subject: &Subject, replaces: Option<KeyId>) -> Result<Option<KeyId>> {
+        let mut replaced = None;
         for project in self.project_list().await? {
-            let taken = self.key_list(&project).await?.into_iter();
-            let mut taken = taken.filter(|key| key.revoked_at.is_none() && key.subject.as_ref() == Some(subject));
-            if let Some(key) = taken.next() {
-                return Err(Error::SubjectTaken { subject: subject.clone(), key: key.id, project });
+            let keys = self.key_list(&project).await?.into_iter();
+            for key in keys.filter(|key| key.revoked_at.is_none() && key.subject.as_ref() == Some(subject)) {
+                if project != *own || Some(key.id) != replaces {
+                    return Err(Error::SubjectTaken { subject: subject.clone(), key: key.id, project });
+                }
+                replaced = Some(key.id);
             }
         }
-        Ok(())
+        Ok(replaced)
     }
 
     /// Lists the keys of a project, revoked ones included.

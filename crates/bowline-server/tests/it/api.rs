@@ -324,6 +324,7 @@ async fn answers_read_back_as_what_they_are() {
         environments: vec![],
         versions: false,
         subject: None,
+        replaces: None,
     };
     let made: KeyResponse = client.post("/keys", &request).await.unwrap();
     let list: KeyList = client.get("/keys").await.unwrap();

@@ -56,6 +56,7 @@ async fn whoever_waits_learns_of_every_kind_of_change() {
         environments: vec![],
         versions: false,
         subject: None,
+        replaces: None,
     };
     let (before, control) = (now(&world).await, world.control.clone());
     let made = control.key_create(&project(), request()).await.unwrap();

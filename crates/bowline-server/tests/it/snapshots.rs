@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_registry::Snapshot;
-use bowline_server::wire::{ActionRequest, KeyList, KeyRequest, RollbackRequest};
+use bowline_server::wire::{ActionRequest, KeyList, KeyRequest, RollbackRequest, SubjectResponse};
 use bowline_server::{AdminToken, Client, ClientError, Control, ControlOptions};
 use bowline_store::{KeyRecord, RolloutRecord, RolloutState, Write};
 use bowline_testkit::ManualClock;
@@ -114,7 +114,19 @@ async fn a_subject_has_one_key_and_no_secret() {
         let ClientError::Refused { status: 400, message, .. } = &refused else { panic!("{refused}") };
         assert!(message.contains("`system:serviceaccount:NAMESPACE:NAME`"), "{message}");
     }
-    world.control.key_revoke(&project(), record.id).await.unwrap();
+    // Another one takes its place in one snapshot: there is none without either.
+    let mut replacing = request(app.as_str());
+    (replacing["replaces"], replacing["environment"]) = (json!(record.id), json!("dev"));
+    let mut snapshots = world.control.snapshots();
+    snapshots.mark_unchanged();
+    let other: SubjectResponse = client.post("/keys", &replacing).await.unwrap();
+    let keys = snapshots.borrow_and_update().keys.clone();
+    let served: Vec<_> = keys.values().map(|key| (key.id, key.environment.as_str())).collect();
+    assert_eq!(served, [(other.record.id, "dev")]);
+    // Only a key of that subject, and one that works, gives way.
+    let taken = client.post::<Value>("/keys", &replacing).await.unwrap_err();
+    assert!(taken.to_string().contains(&format!("has key {} of", other.record.id)), "{taken}");
+    world.control.key_revoke(&project(), other.record.id).await.unwrap();
     assert!(world.snapshot().keys.is_empty());
     let again: Value = client.post("/keys", &request(app.as_str())).await.unwrap();
     assert_ne!(again["record"]["hash"], json!(record.hash));
@@ -130,6 +142,7 @@ async fn keys_work_until_they_are_revoked() {
         environments: vec!["dev".parse().unwrap()],
         versions: true,
         subject: None,
+        replaces: None,
     };
     let made = world.control.key_create(&project(), request.clone()).await.unwrap();
     assert!(!format!("{made:?}").contains(&made.key));

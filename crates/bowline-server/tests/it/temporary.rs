@@ -49,6 +49,7 @@ async fn it_is_served_released_to_and_removed_by_itself() {
         environments: vec![],
         versions: false,
         subject: None,
+        replaces: None,
     };
     let key = world.control.key_create(&project(), key).await.unwrap().record;
     let opens = |world: &World| world.snapshot().keys.values().any(|open| open.id == key.id);

@@ -97,6 +97,7 @@ async fn keyed<T>(client: &Client, run: &cli::Run, work: impl AsyncFnOnce(&str) 
         environments: Vec::new(),
         versions: false,
         subject: None,
+        replaces: None,
     };
     let made: KeyResponse = client.post("/keys", &request).await?;
     let result = work(&made.key).await;

@@ -128,6 +128,7 @@ impl Story<'_> {
             environments: Vec::new(),
             versions: false,
             subject: None,
+            replaces: None,
         };
         let KeyResponse { key, .. } = self.client.post("/keys", &request).await?;
         Ok(key)

@@ -120,6 +120,7 @@ async fn calls_go_on_when_control_and_store_are_gone() {
         environments: Vec::new(),
         versions: false,
         subject: None,
+        replaces: None,
     };
     let key = control.key_create(&project(), request).await.unwrap().key;
     let gateway = Gateway::new(Parts {

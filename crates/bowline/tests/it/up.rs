@@ -57,6 +57,7 @@ pub(crate) async fn key(client: &Client) -> Result<KeyResponse, ClientError> {
         environments: Vec::new(),
         versions: false,
         subject: None,
+        replaces: None,
     };
     client.post("/keys", &request).await
 }

@@ -18,6 +18,7 @@ pub(crate) async fn run(global: &Global, create: &KeyCreate) -> Result<()> {
         environments: environment.clone(),
         versions: *versions,
         subject: subject.clone(),
+        replaces: None,
     };
     if let Some(subject) = subject {
         let made = connected(global, async |connection| {

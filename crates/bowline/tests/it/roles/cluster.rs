@@ -305,6 +305,7 @@ impl Cluster {
             environments: Vec::new(),
             versions: false,
             subject: None,
+            replaces: None,
         };
         self.client.post::<KeyResponse>("/keys", &request).await.unwrap().key
     }
