@@ -31,20 +31,16 @@ pub(super) fn check(workspace: &Workspace, cluster: &ControlPlane, renderings: &
         cluster.kubectl(&["label", "namespace", namespace, level, "pod-security.kubernetes.io/warn=restricted"])?;
     }
     conform(workspace, cluster, renderings).context("kubeconform")?;
-    let (kinds, roles) = renderings.split_first().context("there are renderings")?;
-    cluster.apply("", &kinds.text, &[])?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
-    for rendering in roles {
+    // Of what is installed, the kinds stay.
+    install(workspace, cluster).context("installing with Helm")?;
+    for rendering in renderings {
         taken(cluster, &rendering.name, &rendering.own())?;
     }
     for path in OVERLAYS.map(|name| format!("deploy/overlays/{name}")).iter().chain([&"deploy/base".to_owned()]) {
         let folder = workspace.root.join(path);
         taken(cluster, path, &cluster.kubectl(&["kustomize", &folder.display().to_string()])?)?;
     }
-    cluster.kubectl(&["delete", "crd", "--all", "--timeout=60s"])?;
-    let people = "app.kubernetes.io/instance=bowline-crds";
-    cluster.kubectl(&["delete", "clusterrole", "--selector", people])?;
-    install(workspace, cluster).context("installing with Helm")
+    Ok(())
 }
 
 /// Checks that the API server takes a manifest in a strict dry run, and has nothing to warn of: that is how it says that a pod of a Deployment
@@ -82,7 +78,8 @@ fn conform(workspace: &Workspace, cluster: &ControlPlane, renderings: &[Renderin
     println!("not held against a schema, as they come from others: {}", FOREIGN.join(", "));
     // It would have found something.
     let wrong = folder.path().join("wrong.yaml");
-    let text = renderings.iter().map(|rendering| rendering.text.replace("replicas: 2", "replica: 2")).collect::<String>();
+    let text =
+        renderings.iter().map(|rendering| rendering.text.replace("replicas: 2", "replica: 2")).collect::<String>();
     fs::write(&wrong, text).context("writing a wrong manifest")?;
     anyhow::ensure!(call(&[wrong]).is_err(), "kubeconform takes a field that there is not");
     Ok(())
@@ -113,8 +110,7 @@ fn install(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> 
         call(&["uninstall", "bowline-crds"])?;
         let kept = cluster.kubectl(&["get", "crd", "--output=name"])?;
         anyhow::ensure!(kept.lines().count() == 5, "with `keep`, the kinds that stay are {kept}");
-        // The next one takes them as new.
-        cluster.kubectl(&["delete", "crd", "--all", "--timeout=60s"])?;
+        // The next one takes them over.
     }
     println!("installed, upgraded, rolled back and uninstalled by helm 3 and helm 4");
     Ok(())
