@@ -2,7 +2,8 @@
 //! are, and what was said is remembered for a while.
 //!
 //! Nobody is asked about a token that does not name a subject with a key: a stranger costs a hash and a look-up here too. What cannot be asked
-//! is refused as unavailable, and never let pass.
+//! is refused as unavailable and not let pass; but whoever was let pass lately is so for a while on, as everybody else with a key is served while
+//! nobody is there.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -48,11 +49,18 @@ pub struct ReviewOptions {
     /// How long what was said of a good token is remembered, at most: until it is over, where that is sooner. As long a token that was taken
     /// back may still pass. Default: 60 s.
     pub authenticated_for: Duration,
+    /// How long a good token passes beyond that while nobody can say whether it still is: until it is over, where that is sooner. Zero: not at all.
+    /// Default: 10 min.
+    pub unconfirmed_for: Duration,
+    /// How long an answer about such a token may take. Default: 1 s.
+    pub unconfirmed_timeout: Duration,
+    /// How long nobody asks about it again. Default: 10 s.
+    pub unconfirmed_pause: Duration,
     /// How long a token that was refused is refused without asking. Default: 10 s.
     pub refused_for: Duration,
     /// How long nobody asks again after nobody could say. Default: 1 s.
     pub failed_for: Duration,
-    /// How long an answer may take. Default: 5 s.
+    /// How long an answer about any other token may take. Default: 5 s.
     pub timeout: Duration,
     /// Tokens that are remembered; one more takes the place of one that is nearer to its end, refused ones first. Default: 4,096.
     pub entries_max: usize,
@@ -74,12 +82,28 @@ pub(crate) struct Reviews {
     asked: Semaphore,
 }
 
-/// What is known of one token; nothing yet while it is asked about.
-type Entry = OnceCell<Known>;
+/// What is known of one token.
+#[derive(Debug, Default)]
+struct Entry {
+    /// Nothing yet while it is asked about.
+    known: OnceCell<Known>,
+    /// What was said before.
+    before: Option<Good>,
+}
 
 #[derive(Clone, Debug)]
 struct Known {
     verdict: Verdict,
+    /// When it is asked about again.
+    until: Instant,
+    /// What holds on beyond that while nobody can say.
+    good: Option<Good>,
+}
+
+/// Whose a token was when that was last said, and until when that holds where nobody says otherwise.
+#[derive(Clone, Debug)]
+struct Good {
+    subject: Subject,
     until: Instant,
 }
 
@@ -111,6 +135,9 @@ impl Default for ReviewOptions {
     fn default() -> Self {
         Self {
             authenticated_for: Duration::from_secs(60),
+            unconfirmed_for: Duration::from_secs(600),
+            unconfirmed_timeout: Duration::from_secs(1),
+            unconfirmed_pause: Duration::from_secs(10),
             refused_for: Duration::from_secs(10),
             failed_for: Duration::from_secs(1),
             timeout: Duration::from_secs(5),
@@ -146,7 +173,7 @@ impl Reviews {
             return Verdict::Refused;
         }
         let digest = Digest::of(token.as_bytes());
-        let known = self.lock().get(&digest).and_then(|entry| entry.get().cloned());
+        let known = self.lock().get(&digest).and_then(|entry| entry.known.get().cloned());
         if let Some(known) = known.filter(Known::holds) {
             return known.verdict;
         }
@@ -159,64 +186,86 @@ impl Reviews {
             return Verdict::Failed;
         };
         // Where the one who asks goes away, the next one who waits asks.
-        entry.get_or_init(|| self.ask(token, exp)).await.verdict.clone()
+        entry.known.get_or_init(|| self.ask(token, exp, entry.before.as_ref())).await.verdict.clone()
     }
 
     /// Makes room for a token and returns its place; `None` where too many are asked about.
     fn enter(&self, digest: Digest) -> Option<Arc<Entry>> {
         let mut entries = self.lock();
-        let fresh = |entry: &Arc<Entry>| entry.get().is_none_or(Known::holds);
+        let fresh = |entry: &Arc<Entry>| entry.known.get().is_none_or(Known::holds);
         // Another caller asks about it, or has asked meanwhile.
         if let Some(entry) = entries.get(&digest).filter(|entry| fresh(entry)) {
             return Some(Arc::clone(entry));
         }
-        if entries.values().filter(|entry| entry.get().is_none()).count() >= self.options.pending_max {
+        let pending = |entries: &HashMap<_, Arc<Entry>>| {
+            entries.values().filter(|entry| entry.known.get().is_none()).count() >= self.options.pending_max
+        };
+        if pending(&entries) {
             // Those whose callers have all gone wait for nobody.
-            entries.retain(|_, entry| entry.get().is_some() || Arc::strong_count(entry) > 1);
-            if entries.values().filter(|entry| entry.get().is_none()).count() >= self.options.pending_max {
+            entries.retain(|_, entry| entry.known.get().is_some() || Arc::strong_count(entry) > 1);
+            if pending(&entries) {
                 return None;
             }
         }
+        let before = entries.remove(&digest).and_then(|entry| entry.known.get()?.good.clone());
         if entries.len() >= self.options.entries_max {
             entries.retain(|_, entry| fresh(entry));
             while entries.len() >= self.options.entries_max {
                 let ends = |entry: &Arc<Entry>| {
-                    entry.get().map(|known| (matches!(known.verdict, Verdict::Is(_)), known.until))
+                    entry.known.get().map(|known| (matches!(known.verdict, Verdict::Is(_)), known.until))
                 };
                 let first = entries.iter().filter_map(|(digest, entry)| Some((ends(entry)?, *digest))).min();
                 // Without one to forget, all are asked about.
                 entries.remove(&first?.1);
             }
         }
-        let entry = Arc::new(Entry::new());
+        let entry = Arc::new(Entry { before, ..Entry::default() });
         entries.insert(digest, Arc::clone(&entry));
         Some(entry)
     }
 
-    async fn ask(&self, token: &str, exp: Option<f64>) -> Known {
+    async fn ask(&self, token: &str, exp: Option<f64>, before: Option<&Good>) -> Known {
+        let before = before.filter(|good| Instant::now() < good.until);
         let review = async {
             // The semaphore is never closed.
             let _permit = self.asked.acquire().await.ok();
             self.reviewer.review(Secret::new(token.to_owned())).await
         };
-        let reviewed = timeout(self.options.timeout, review).await;
+        let patience = if before.is_some() { self.options.unconfirmed_timeout } else { self.options.timeout };
+        let reviewed = timeout(patience, review).await;
         let reviewed = reviewed.unwrap_or_else(|_| Err(ReviewError("no answer in time".to_owned())));
-        let verdict = match reviewed {
+        let now = Instant::now();
+        match reviewed {
             // Of no other user is a key.
-            Ok(Review::Authenticated(user)) => Subject::new(user).map_or(Verdict::Refused, Verdict::Is),
-            Ok(Review::Refused) => Verdict::Refused,
+            Ok(Review::Authenticated(user)) => match Subject::new(user) {
+                Ok(subject) => {
+                    self.metrics.token_reviewed(ReviewResult::Authenticated);
+                    let (remaining, lasts) = (self.remaining(exp), self.options.authenticated_for);
+                    let good_for = remaining.min(lasts.saturating_add(self.options.unconfirmed_for));
+                    let good = Some(Good { subject: subject.clone(), until: now + good_for });
+                    Known { verdict: Verdict::Is(subject), until: now + remaining.min(lasts), good }
+                }
+                Err(_) => self.refused(now),
+            },
+            Ok(Review::Refused) => self.refused(now),
             Err(error) => {
                 warn!(%error, "a token could not be reviewed");
-                Verdict::Failed
+                self.metrics.token_reviewed(ReviewResult::Failed);
+                match before {
+                    Some(good) => Known {
+                        verdict: Verdict::Is(good.subject.clone()),
+                        until: good.until.min(now + self.options.unconfirmed_pause),
+                        good: Some(good.clone()),
+                    },
+                    None => Known { verdict: Verdict::Failed, until: now + self.options.failed_for, good: None },
+                }
             }
-        };
-        let (result, lasts) = match &verdict {
-            Verdict::Is(_) => (ReviewResult::Authenticated, self.remaining(exp).min(self.options.authenticated_for)),
-            Verdict::Refused => (ReviewResult::Refused, self.options.refused_for),
-            Verdict::Failed => (ReviewResult::Failed, self.options.failed_for),
-        };
-        self.metrics.token_reviewed(result);
-        Known { verdict, until: Instant::now() + lasts }
+        }
+    }
+
+    fn refused(&self, now: Instant) -> Known {
+        self.metrics.token_reviewed(ReviewResult::Refused);
+        Known { verdict: Verdict::Refused, until: now + self.options.refused_for, good: None }
     }
 
     /// Returns how long a token is good by its own words; none that says nothing is good for ever.
@@ -247,7 +296,8 @@ fn claims(token: &str) -> Option<(Subject, Option<f64>)> {
     if parts.next().is_some() {
         return None;
     }
-    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+    // A list could be read as the fields in their order.
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok().filter(|payload| payload.starts_with(b"{"))?;
     let claims: Claims = serde_json::from_slice(&payload).ok()?;
     Some((claims.sub.parse().ok()?, claims.exp))
 }

@@ -184,16 +184,56 @@ async fn what_cannot_be_asked_never_passes() {
     tokio::time::advance(seconds(1)).await;
     world.answers(is(APP));
     assert_eq!(world.of(&good()).await, verdict());
-    // Once it was good, and nobody can say whether it still is.
-    world.answers(failed());
-    tokio::time::advance(seconds(60)).await;
-    assert_eq!(world.of(&good()).await, Verdict::Failed);
     // An answer that does not come is none.
     let silent = World::with(is(APP), ReviewOptions::default(), true);
     let started = Instant::now();
     assert_eq!(silent.of(&good()).await, Verdict::Failed);
     assert_eq!(started.elapsed(), seconds(5));
     assert_eq!(silent.counted("failed"), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_passed_lately_passes_on_while_nobody_can_say() {
+    let world = World::new(is(APP));
+    let now = world.clock.now().as_micros() / 1_000_000;
+    let short = token(&json!({ "sub": APP, "exp": now + 90 }), "s");
+    assert_eq!((world.of(&good()).await, world.of(&short).await), (verdict(), verdict()));
+    world.answers(failed());
+    tokio::time::advance(seconds(60)).await;
+    assert_eq!((world.of(&good()).await, world.of(&short).await, world.asked()), (verdict(), verdict(), 4));
+    tokio::time::advance(seconds(9)).await;
+    assert_eq!((world.of(&good()).await, world.asked()), (verdict(), 4), "nobody is asked all the time");
+    tokio::time::advance(seconds(1)).await;
+    assert_eq!((world.of(&good()).await, world.asked()), (verdict(), 5));
+    // Not beyond its end, and not for ever.
+    tokio::time::advance(seconds(20)).await;
+    assert_eq!((world.of(&short).await, world.of(&good()).await), (Verdict::Failed, verdict()));
+    tokio::time::advance(seconds(60 + 600 - 90 - 1)).await;
+    assert_eq!(world.of(&good()).await, verdict());
+    tokio::time::advance(seconds(1)).await;
+    assert_eq!(world.of(&good()).await, Verdict::Failed);
+    // Whoever says that it is not good is believed at once, and that it was is forgotten.
+    world.answers(is(APP));
+    tokio::time::advance(seconds(1)).await;
+    assert_eq!(world.of(&good()).await, verdict());
+    world.answers(Ok(Review::Refused));
+    tokio::time::advance(seconds(60)).await;
+    assert_eq!(world.of(&good()).await, Verdict::Refused);
+    world.answers(failed());
+    tokio::time::advance(seconds(10)).await;
+    assert_eq!(world.of(&good()).await, Verdict::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_passed_lately_does_not_wait_long() {
+    let world = World::with(is(APP), ReviewOptions::default(), true);
+    let gate = world.script.gate.as_ref().unwrap();
+    gate.notify_one();
+    assert_eq!(world.of(&good()).await, verdict());
+    tokio::time::advance(seconds(60)).await;
+    let started = Instant::now();
+    assert_eq!((world.of(&good()).await, world.of(&good()).await), (verdict(), verdict()));
+    assert_eq!((started.elapsed(), world.asked()), (seconds(1), 2));
 }
 
 #[tokio::test(start_paused = true)]
