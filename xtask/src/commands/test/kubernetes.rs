@@ -11,6 +11,7 @@ use crate::commands::Outcome;
 use crate::environment;
 use crate::workspace::Workspace;
 
+mod account;
 mod faults;
 mod forward;
 mod images;
@@ -71,6 +72,7 @@ fn play(
     let repository = Repository::create(workspace, bowline, folder)?;
     act("the namespace of the project", || namespace(cluster, &repository))?;
     let first = story::play(cluster, &repository)?;
+    account::play(cluster)?;
     setbacks::each(cluster, &repository)?;
     // The change is taken back while everything else breaks: that is worse than what is live, so it is rolled back.
     repository.restore(&first.commit, "take the examples back")?;
