@@ -34,7 +34,7 @@ errors = collections.Counter()
 
 
 def credential():
-    """The key of this application. A token of Kubernetes is replaced every hour, so it is read for every client."""
+    """The key of this application. The SDK asks for it before each call, as Kubernetes replaces a token every hour."""
     path = os.environ.get("TOKEN_FILE")
     return pathlib.Path(path).read_text().strip() if path else os.environ["OPENAI_API_KEY"]
 
@@ -72,7 +72,7 @@ def sort(client, ticket):
 
 
 def work(due):
-    client = openai.OpenAI(api_key=credential(), max_retries=0, timeout=20)
+    client = openai.OpenAI(api_key=credential, max_retries=0, timeout=20)
     chance = random.Random()
     while not stop.is_set():
         with lock:
@@ -83,10 +83,6 @@ def work(due):
             counts["sent"] += 1
         try:
             sort(client, chance.choice(TICKETS))
-        except openai.AuthenticationError:
-            # A key that was replaced: the token of a service account is there anew.
-            client = openai.OpenAI(api_key=credential(), max_retries=0, timeout=20)
-            fail("AuthenticationError")
         except openai.APIStatusError as error:
             fail(f"{error.status_code} {error.code}")
         except Exception as error:  # Whatever it was, it is counted, and the next ticket is sorted.

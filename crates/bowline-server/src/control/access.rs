@@ -11,11 +11,14 @@ impl Control {
     /// Makes a virtual key. The answer is the only place where it is ever shown.
     ///
     /// # Errors
-    /// Says that an environment does not exist.
+    /// Says that an environment does not exist, or that the key is to replace another one.
     pub async fn key_create(&self, project: &ProjectName, request: KeyRequest) -> Result<KeyResponse> {
+        if request.replaces.is_some() {
+            let message = "`replaces` is for the key of a subject\nhint: make the new key, hand it out, and revoke the other one then";
+            return Err(Error::Invalid(message.to_owned()));
+        }
         let key = ApiKey::generate().map_err(|error| Error::Randomness(Box::new(error)))?;
-        let record =
-            self.key_put(project, KeyRequest { subject: None, replaces: None, ..request }, |_| key.hash()).await?;
+        let record = self.key_put(project, KeyRequest { subject: None, ..request }, |_| key.hash()).await?;
         Ok(KeyResponse { key: key.expose().to_owned(), record })
     }
 

@@ -123,6 +123,9 @@ async fn a_subject_has_one_key_and_no_secret() {
     let keys = snapshots.borrow_and_update().keys.clone();
     let served: Vec<_> = keys.values().map(|key| (key.id, key.environment.as_str())).collect();
     assert_eq!(served, [(other.record.id, "dev")]);
+    let secret = json!({ "name": "app", "environment": "prod", "replaces": other.record.id });
+    let refused = client.post::<Value>("/keys", &secret).await.unwrap_err();
+    assert!(refused.to_string().contains("`replaces` is for the key of a subject"), "{refused}");
     // Only a key of that subject, and one that works, gives way.
     let taken = client.post::<Value>("/keys", &replacing).await.unwrap_err();
     assert!(taken.to_string().contains(&format!("has key {} of", other.record.id)), "{taken}");

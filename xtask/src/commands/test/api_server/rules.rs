@@ -52,7 +52,7 @@ fn set(value: &mut Value, pointer: &str, new: Value) {
 /// What is set in a sound object, and what is said of it.
 type Case = (&'static str, &'static str, &'static str);
 
-const BUNDLES: [Case; 18] = [
+const BUNDLES: [Case; 20] = [
     ("/source/tag", "null", "name a `tag`, which is followed, or a `digest`, which is pinned"),
     ("/source/pollInterval", r#""4s""#, "a tag is looked at every 5s at most"),
     ("/source/pollInterval", r#""60000ms""#, "a tag is looked at every 5s at most"),
@@ -75,6 +75,17 @@ const BUNDLES: [Case; 18] = [
     ("/keys", r#"[{"secretName": "k", "environment": "prod", "rotateAfter": "59m"}]"#, "a key works for 1h at least"),
     ("/keys", r#"[{"secretName": "Upper", "environment": "prod"}]"#, "in body should match"),
     ("/serviceAccounts", r#"[{"name": "desk"}]"#, "spec.serviceAccounts[0].environment: Required value"),
+    // Of this namespace only, so it is named as within it.
+    (
+        "/serviceAccounts",
+        r#"[{"name": "system:serviceaccount:desk:app", "environment": "prod"}]"#,
+        "in body should match",
+    ),
+    (
+        "/serviceAccounts",
+        r#"[{"name": "app", "environment": "prod"}, {"name": "app", "environment": "dev"}]"#,
+        "duplicate entries for key",
+    ),
 ];
 
 const BACKENDS: [Case; 11] = [
