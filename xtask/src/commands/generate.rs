@@ -53,22 +53,18 @@ impl Options {
 
 /// Writes the generated files, or checks them.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
-    let mut generation = generate(workspace, options.bowline.as_deref())?;
-    if options.install {
-        generation.push(install::PATH, install::manifest(workspace)?);
-    }
+    let generation = generate(workspace, options.bowline.as_deref())?;
     for note in &generation.notes {
         eprintln!("note: {note}");
     }
-    let stale = generation.stale(workspace);
-    for path in &stale {
-        println!("{}: {}", path.display(), if options.check { "not fresh" } else { "written" });
+    let mut is_fresh = generation.settle(workspace, options.check)?;
+    if options.install {
+        // Helm renders what is on disk, and that comes first.
+        let mut rendered = Generation::default();
+        rendered.push(install::PATH, install::manifest(workspace)?);
+        is_fresh &= rendered.settle(workspace, options.check)?;
     }
-    if options.check {
-        return Ok(Outcome::of(stale.is_empty()));
-    }
-    generation.write(workspace)?;
-    Ok(Outcome::Passed)
+    Ok(Outcome::of(is_fresh || !options.check))
 }
 
 /// Generates everything that can be generated here.
@@ -120,6 +116,18 @@ impl Generation {
             |path: &Path, text: &str| fs::read(workspace.root.join(path)).is_ok_and(|old| old == text.as_bytes());
         let stale = self.files.iter().filter(|(path, text)| !is_fresh(path, text));
         stale.map(|(path, _)| path.as_path()).collect()
+    }
+
+    /// Writes the files, or only says which are not fresh; returns whether all were.
+    fn settle(&self, workspace: &Workspace, check: bool) -> anyhow::Result<bool> {
+        let stale = self.stale(workspace);
+        for path in &stale {
+            println!("{}: {}", path.display(), if check { "not fresh" } else { "written" });
+        }
+        if !check {
+            self.write(workspace)?;
+        }
+        Ok(stale.is_empty())
     }
 
     fn write(&self, workspace: &Workspace) -> anyhow::Result<()> {
