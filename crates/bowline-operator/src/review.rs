@@ -59,11 +59,14 @@ mod tests {
 
     use super::*;
 
+    /// The method, the path and the body of each request.
+    type Asked = Arc<Mutex<Vec<(Method, String, Value)>>>;
+
     const APP: &str = "system:serviceaccount:shop:app";
 
     /// An API server that answers one thing, and what it was asked.
-    fn server(status: StatusCode, answer: Value) -> (Reviewer, Arc<Mutex<Vec<(Method, String, Value)>>>) {
-        let asked = Arc::new(Mutex::new(Vec::new()));
+    fn server(status: StatusCode, answer: Value) -> (Reviewer, Asked) {
+        let asked = Asked::default();
         let seen = Arc::clone(&asked);
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let (seen, answer) = (Arc::clone(&seen), answer.to_string());

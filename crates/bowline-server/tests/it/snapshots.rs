@@ -103,7 +103,7 @@ async fn a_subject_has_one_key_and_no_secret() {
     let written = serde_json::to_vec(snapshot.as_ref()).unwrap();
     assert_eq!(&bowline_registry::Snapshot::from_json(&written).unwrap(), snapshot.as_ref());
     let KeyList { keys } = client.get("/keys").await.unwrap();
-    assert_eq!(keys, [record.clone()]);
+    assert_eq!(keys, std::slice::from_ref(&record));
 
     let told = async |subject: &str| client.post::<Value>("/keys", &request(subject)).await.unwrap_err();
     let taken = told(app.as_str()).await;

@@ -207,6 +207,7 @@ impl Up {
             environments: Vec::new(),
             versions: false,
             subject: None,
+            replaces: None,
         };
         let made: KeyResponse = self.client.post("/keys", &request).await?;
         // The key must reach the snapshot that is served from.
