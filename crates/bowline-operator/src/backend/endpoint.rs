@@ -122,7 +122,7 @@ mod tests {
         check(
             insecure,
             None,
-            "`http://10.0.0.1/v1` cannot be called: `http` is for loopback addresses and Services of Kubernetes only; use `https`",
+            "`http://10.0.0.1/v1` cannot be called: `http` is for loopback addresses and Services of a cluster (`NAME.NAMESPACE.svc`) only; use `https`",
         );
     }
 
