@@ -45,7 +45,7 @@ fn install(cluster: &ControlPlane, deploy: &dyn Fn(&str) -> String) -> anyhow::R
     };
     apply("crds", &DRY)?;
     apply("crds", &[])?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
+    established(cluster)?;
     for name in ["rbac.yaml", "rbac-namespaced.yaml", "admission.yaml"] {
         apply(name, &DRY)?;
         apply(name, &[])?;
@@ -60,6 +60,19 @@ fn install(cluster: &ControlPlane, deploy: &dyn Fn(&str) -> String) -> anyhow::R
         })?;
     }
     Ok(())
+}
+
+/// Waits until the API server serves every kind. `kubectl wait` gives up on a definition that has no status yet.
+fn established(cluster: &ControlPlane) -> anyhow::Result<()> {
+    control_plane::until("the kinds are served", || {
+        let read: Value = serde_json::from_str(&cluster.kubectl(&["get", "crd", "--output=json"])?)?;
+        let kinds = read["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let is_served = |kind: &Value| {
+            let conditions = kind["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+            conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+        };
+        Ok(!kinds.is_empty() && kinds.iter().all(is_served))
+    })
 }
 
 /// Applies the examples of the documentation, and applies them again, which must change nothing.
@@ -113,7 +126,7 @@ fn again(cluster: &ControlPlane, definitions: &str) -> anyhow::Result<()> {
     cluster.apply(OPERATOR, &rollout, &[])?;
     cluster.kubectl(&["delete", "crd", "promptrollouts.bowline.dev", "--timeout=60s"])?;
     cluster.kubectl(&["apply", "--server-side", "--filename", definitions])?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
+    established(cluster)?;
     let left = cluster.kubectl(&["get", "promptrollouts", "--all-namespaces", "--output=name"])?;
     anyhow::ensure!(left.is_empty(), "after its definition was deleted there is {left}");
     // The API server serves a definition a moment after it is established.
