@@ -2,6 +2,7 @@
 //! killed, a spool is full and clocks are wrong. `BOWLINE_KILLS` says how often the control role is killed; `cargo xtask chaos` asks
 //! for more.
 
+mod accounts;
 mod certificates;
 mod cluster;
 mod remote;

@@ -112,13 +112,22 @@ impl Counted {
 impl Role {
     /// Starts one; it may not serve yet.
     pub(crate) fn start(project: &Project, data: &Path, arguments: &[&str], offset: Option<&str>) -> Self {
+        let offset = offset.map(|offset| ("BOWLINE_REHEARSAL_CLOCK_OFFSET", offset));
+        Self::start_with(project, data, arguments, offset)
+    }
+
+    /// The same, with a variable of the environment.
+    pub(crate) fn start_with(
+        project: &Project,
+        data: &Path,
+        arguments: &[&str],
+        variable: Option<(&str, &str)>,
+    ) -> Self {
         drop(fs::remove_file(data.join("addresses.json")));
         let log = fs::File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
         let mut command = project.command(&["serve", "-v", "--data"]);
         command.arg(data).args(arguments).stdout(Stdio::null()).stderr(log);
-        if let Some(offset) = offset {
-            command.env("BOWLINE_REHEARSAL_CLOCK_OFFSET", offset);
-        }
+        command.envs(variable);
         let child = command.spawn().unwrap();
         Self { child, data: data.to_owned(), book: Value::Null }
     }
