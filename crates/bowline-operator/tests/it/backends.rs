@@ -183,7 +183,12 @@ async fn a_model_server_is_made_watched_and_taken_away() {
     // Whoever scales through `/scale` is heard, within the bounds.
     world.server.merge("modelbackends", DESK, "llm", &json!({ "spec": { "serve": { "replicas": 9 } } }));
     world
-        .until("three pods", |server| (server.get("deployments", DESK, "llm")?["spec"]["replicas"] == 3).then_some(()))
+        .until("three pods", |server| {
+            let is_scaled = server.get("deployments", DESK, "llm")?["spec"]["replicas"] == 3;
+            // What follows the deployment is written too.
+            let is_over = server.writes().last().is_some_and(|write| write == "PATCH modelbackends/llm status");
+            (is_scaled && is_over).then_some(())
+        })
         .await;
     let before = world.server.writes().len();
     deployment_status(&world, "llm", 3);

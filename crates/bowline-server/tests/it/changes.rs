@@ -99,8 +99,9 @@ async fn waiters_have_a_bound_and_end_with_the_process() {
             loop {
                 match control.changes(&project(), Some(at), LONG).await {
                     Ok(number) => break number,
-                    // The one below may be in the last place for a moment.
-                    Err(error) => assert!(matches!(error, Error::TooManyWait(256)), "{error}"),
+                    // The look below has the last place just now.
+                    Err(Error::TooManyWait(_)) => tokio::task::yield_now().await,
+                    Err(error) => panic!("{error}"),
                 }
             }
         });
