@@ -57,7 +57,8 @@ fn health(workspace: &Workspace, kind: &str, cases: &mut Vec<Case>) -> anyhow::R
     let unseen = "the operator has not looked at it yet";
     add("new", json!({"metadata": {"generation": 1}, "spec": {}}), "Progressing", unseen);
     add("no conditions", json!({"metadata": {"generation": 1}, "spec": {}, "status": {}}), "Progressing", unseen);
-    let condition = |name: &str, status: &str| json!({"type": name, "status": status, "reason": "Because", "message": name});
+    let condition =
+        |name: &str, status: &str| json!({"type": name, "status": status, "reason": "Because", "message": name});
     for ready in [None, Some("True"), Some("False"), Some("Unknown")] {
         for (reconciling, stalled) in [(false, false), (true, false), (false, true), (true, true)] {
             for (observed, suspended, held) in
@@ -200,7 +201,8 @@ fn run(workspace: &Workspace, cases: &[Case]) -> anyhow::Result<Vec<Value>> {
         .map(|case| json!({"script": case.script, "object": case.object, "parameters": case.parameters}))
         .collect();
     let program = LUA.build(workspace)?;
-    let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting Lua")?;
+    let mut child =
+        Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting Lua")?;
     let mut input = child.stdin.take().context("Lua has an input")?;
     // It reads everything before it writes, so neither waits for the other.
     input.write_all(Value::from(runs).to_string().as_bytes()).context("giving Lua the scripts")?;

@@ -82,7 +82,8 @@ fn conform(workspace: &Workspace, cluster: &ControlPlane, renderings: &[Renderin
     println!("not held against a schema, as they come from others: {}", FOREIGN.join(", "));
     // It would have found something.
     let wrong = folder.path().join("wrong.yaml");
-    let text = renderings.iter().map(|rendering| rendering.text.replace("replicas: 2", "replica: 2")).collect::<String>();
+    let text =
+        renderings.iter().map(|rendering| rendering.text.replace("replicas: 2", "replica: 2")).collect::<String>();
     fs::write(&wrong, text).context("writing a wrong manifest")?;
     anyhow::ensure!(call(&[wrong]).is_err(), "kubeconform takes a field that there is not");
     Ok(())

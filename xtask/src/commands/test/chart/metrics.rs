@@ -49,9 +49,13 @@ mod tests {
 
     #[test]
     fn metrics_are_found_in_queries() {
-        let text = "sum(rate(bowline_records_lost_total{namespace=\"bowline-system\"}[1m])) / gen_ai_client_x_bucket > 1";
+        let text =
+            "sum(rate(bowline_records_lost_total{namespace=\"bowline-system\"}[1m])) / gen_ai_client_x_bucket > 1";
         let names: Vec<_> = names(text).into_iter().collect();
         assert_eq!(names, ["bowline_records_lost_total", "gen_ai_client_x_bucket"]);
-        assert_eq!(names.iter().map(|name| base(name)).collect::<Vec<_>>(), ["bowline_records_lost", "gen_ai_client_x"]);
+        assert_eq!(
+            names.iter().map(|name| base(name)).collect::<Vec<_>>(),
+            ["bowline_records_lost", "gen_ai_client_x"]
+        );
     }
 }

@@ -36,7 +36,8 @@ pub(super) fn write(description: &Value, folder: &Path) -> anyhow::Result<usize>
 fn strict(definition: &Value) -> Value {
     let mut definition = definition.clone();
     // Both are described as texts.
-    let is_quantity = definition["description"].as_str().is_some_and(|text| text.starts_with("Quantity is a fixed-point"));
+    let is_quantity =
+        definition["description"].as_str().is_some_and(|text| text.starts_with("Quantity is a fixed-point"));
     if definition["format"] == "int-or-string" || is_quantity {
         return json!({"type": ["string", "number"]});
     }
