@@ -32,7 +32,7 @@ pub(in crate::commands) struct Options {
     /// Prompts of each project; each has a rollout that runs.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     prompts: u32,
-    /// Versions of each prompt. The pointer log, in which the operator looks where they came from, has 1,000 rows of an environment at once.
+    /// Versions of each prompt.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=20))]
     versions: u32,
     /// How often something is changed, to see how long its status takes.
@@ -46,12 +46,14 @@ pub(in crate::commands) struct Options {
     bowline: Option<PathBuf>,
 }
 
+/// Rows of an environment's pointer log that the operator looks through at once.
+const LOG_ROWS_MAX: u32 = 1_000;
 /// The most memory that the operator may hold at once, in bytes.
 const MEMORY_BYTES_MAX: u64 = 150_000_000;
 /// The longest time from a changed spec to its status, at the 99th percentile.
 const STATUS_MAX: Duration = Duration::from_secs(1);
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is measured in.
 struct Bench<'a> {
@@ -67,6 +69,10 @@ struct Bench<'a> {
 /// Lets a real operator project a full control role to a real API server, and fails where a target is missed.
 pub(super) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Outcome> {
     let stopwatch = Stopwatch::start();
+    anyhow::ensure!(
+        options.prompts.saturating_mul(options.versions) <= LOG_ROWS_MAX,
+        "an operator that meets a project finds no more than its newest {LOG_ROWS_MAX} versions in the pointer log\nhint: more `--projects`"
+    );
     let (bowline, profile) = match &options.bowline {
         Some(bowline) => (std::path::absolute(bowline)?, "a program that was given"),
         None => {

@@ -1,7 +1,7 @@
 //! The API server as the operator meets it: with the kinds, the roles and the policies of an install, and with requests told apart.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::role::Metrics;
 use super::seed::Project;
-use super::{Bench, ControlPlane};
+use super::{Bench, ControlPlane, PATIENCE};
+use crate::commands::test::control_plane::until_within;
 use crate::process;
 
 /// The namespace of the operator.
@@ -76,6 +77,8 @@ pub(super) fn restart_api_server(cluster: &ControlPlane) -> anyhow::Result<()> {
     let api_server = rows.iter().find(|row| row["component"] == "api-server").context("there is an API server")?;
     let process = api_server["pid"].as_u64().context("the API server runs")?.to_string();
     process::output(Command::new("kill").args(["-KILL", &process]))?;
+    // It holds its port until all of its memory is given back.
+    until_within(PATIENCE, "the killed API server is gone", || Ok(!Path::new("/proc").join(&process).exists()))?;
     cluster.call("up", &[]).map(drop)
 }
 

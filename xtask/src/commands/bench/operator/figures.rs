@@ -21,6 +21,8 @@ pub(super) struct Figures {
     pub(super) idle_requests: u64,
     /// The time of a processor that it used meanwhile.
     pub(super) idle_cpu: Duration,
+    /// The same of the control role.
+    pub(super) idle_control_cpu: Duration,
     /// The operator at the end of that.
     pub(super) steady: Usage,
     /// From the start of another operator until it knows everything.
@@ -35,8 +37,12 @@ pub(super) struct Figures {
     pub(super) spec_single: Times,
     /// The same, all bundles changed by one command.
     pub(super) spec_together: Times,
-    /// Reconciles while that went on, and how long it took.
-    pub(super) reconciles: (u64, Duration),
+    /// Reconciles while that went on.
+    pub(super) reconciles: u64,
+    /// How long it took.
+    pub(super) together: Duration,
+    /// The time of a processor that the operator used for it.
+    pub(super) together_cpu: Duration,
     /// From the call that ends a rollout to the status of its object.
     pub(super) rollout_end: Times,
     /// That operator at the end.
@@ -84,11 +90,17 @@ impl fmt::Display for Figures {
         writeln!(f, "| known again after a restart of the operator | {} |", seconds(self.relisted))?;
         writeln!(f, "| a change has its status, from a kill of the API server on | {} |", seconds(self.again))?;
         writeln!(f, "| idle, requests per minute | {:.0} |", rate(self.idle_requests, self.idle) * 60.0)?;
-        writeln!(f, "| idle, of one core | {:.2} % |", 100.0 * self.idle_cpu.as_secs_f64() / self.idle.as_secs_f64())?;
+        let share = |cpu: Duration| 100.0 * cpu.as_secs_f64() / self.idle.as_secs_f64();
+        writeln!(f, "| idle, of one core | {:.2} % |", share(self.idle_cpu))?;
+        writeln!(f, "| the control role meanwhile, of one core | {:.2} % |", share(self.idle_control_cpu))?;
         writeln!(f, "| spec → status, one at a time | {} |", self.spec_single)?;
         writeln!(f, "| spec → status, all bundles at once | {} |", self.spec_together)?;
-        let (reconciles, took) = self.reconciles;
-        writeln!(f, "| reconciles per second meanwhile | {:.0} |", rate(reconciles, took))?;
+        writeln!(
+            f,
+            "| reconciles meanwhile | {:.0} per second, {:.0} per second of a processor |",
+            rate(self.reconciles, self.together),
+            rate(self.reconciles, self.together_cpu)
+        )?;
         writeln!(f, "| a rollout ends at the control role → status | {} |", self.rollout_end)?;
         writeln!(f)
     }

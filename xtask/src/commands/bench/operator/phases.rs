@@ -43,10 +43,13 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<Figures> {
     let full = operator.usage()?;
     quiet(&operator)?;
 
-    let ((idle_requests, idle_cpu), idle) = phase("nothing happens", || {
-        let (requests, cpu) = (cluster::requests(bench.cluster)?, operator.usage()?.cpu);
+    let used = || Ok::<_, anyhow::Error>((operator.usage()?.cpu, control.usage()?.cpu));
+    let ((idle_requests, idle_cpu, idle_control_cpu), idle) = phase("nothing happens", || {
+        let (requests, before) = (cluster::requests(bench.cluster)?, used()?);
         thread::sleep(Duration::from_secs(bench.options.idle));
-        Ok((cluster::requests(bench.cluster)? - requests, operator.usage()?.cpu.saturating_sub(cpu)))
+        let now = used()?;
+        let requests = cluster::requests(bench.cluster)? - requests;
+        Ok((requests, now.0.saturating_sub(before.0), now.1.saturating_sub(before.1)))
     })?;
     let steady = operator.usage()?;
 
@@ -68,10 +71,10 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<Figures> {
     let relist_again = operator.usage()?;
 
     let (spec_single, _) = phase("specs are changed one by one", || specs.one_at_a_time(bench.options.samples))?;
-    let before = reconciles(&operator)?;
-    let stopwatch = Stopwatch::start();
-    let (spec_together, _) = phase("specs are changed together", || specs.together(ROUNDS_TOGETHER))?;
-    let reconciles = (reconciles(&operator)? - before, stopwatch.elapsed());
+    let before = (reconciles(&operator)?, operator.usage()?.cpu);
+    let (spec_together, together) = phase("specs are changed together", || specs.together(ROUNDS_TOGETHER))?;
+    let together_cpu = operator.usage()?.cpu.saturating_sub(before.1);
+    let reconciles = reconciles(&operator)? - before.0;
     drop(specs);
     let (rollout_end, _) = phase("rollouts end", || changes::rollouts(bench, &target, bench.options.samples))?;
     let end = operator.usage()?;
@@ -86,6 +89,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<Figures> {
         idle,
         idle_requests,
         idle_cpu,
+        idle_control_cpu,
         steady,
         relisted,
         relist,
@@ -94,6 +98,8 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<Figures> {
         spec_single,
         spec_together,
         reconciles,
+        together,
+        together_cpu,
         rollout_end,
         end,
     })
