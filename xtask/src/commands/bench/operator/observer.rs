@@ -23,7 +23,8 @@ impl Observer {
     /// Watches the objects of a kind in every namespace. `line` is the template of a line, in kubectl's JSONPath.
     pub(super) fn start(cluster: &ControlPlane, kind: &str, line: &str) -> anyhow::Result<Self> {
         let mut command = cluster.command();
-        command.args(["get", kind, "--all-namespaces", "--watch", "--output"]);
+        // In one piece, as of a list in pieces kubectl shows no object before it watches.
+        command.args(["get", kind, "--all-namespaces", "--watch", "--chunk-size=0", "--output"]);
         command.arg(format!(r#"jsonpath={line}{{"\n"}}"#));
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("starting kubectl")?;
         let output = process.stdout.take().context("the output is a pipe")?;
