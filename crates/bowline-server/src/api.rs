@@ -191,7 +191,7 @@ async fn healthy() -> &'static str {
 
 /// Ready once the store answers.
 async fn ready(State(probe): State<Probe>) -> Result<&'static str> {
-    probe.control.project_list().await.map(|_| "ready\n")
+    probe.control.answers().await.map(|()| "ready\n")
 }
 
 async fn project_list(State(server): State<Server>) -> Result<Json<ProjectList>> {

@@ -107,6 +107,16 @@ impl Control {
         &self.shared.store
     }
 
+    /// Returns once the store was read and has taken an empty transaction: one that can be read may have ceased to take any, for good where it does
+    /// not know what its disk holds.
+    ///
+    /// # Errors
+    /// Fails where the store does.
+    pub async fn answers(&self) -> Result<()> {
+        self.shared.store.project_list().await?;
+        Ok(self.shared.store.commit(Vec::new()).await?)
+    }
+
     /// Returns the present.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -6,6 +6,7 @@ use crate::workspace::Workspace;
 mod canary;
 mod eval;
 mod gateway;
+mod operator;
 mod roles;
 
 /// What to measure.
@@ -17,6 +18,8 @@ pub(super) enum Bench {
     Canary(canary::Options),
     /// Roles apart: how long it takes until a pointer move has reached three gateways.
     Roles(roles::Options),
+    /// The operator: memory, requests and times, with 10,000 PromptVersions and 1,000 PromptRollouts on a real API server.
+    Operator(operator::Options),
     /// Suites: cases per second, memory and start of `bowline test`, beside promptfoo on the same cases.
     Eval(eval::Options),
     /// The embedded store: rows and commits per second.
@@ -29,6 +32,7 @@ pub(super) fn run(workspace: &Workspace, bench: &Bench) -> anyhow::Result<Outcom
         Bench::Gateway(options) => gateway::run(workspace, options),
         Bench::Canary(options) => canary::run(options),
         Bench::Roles(options) => roles::run(workspace, options),
+        Bench::Operator(options) => operator::run(workspace, options),
         Bench::Eval(options) => eval::run(workspace, options),
         Bench::Store => store(workspace),
     }

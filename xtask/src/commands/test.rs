@@ -13,7 +13,7 @@ mod api_server;
 mod browser;
 mod chart;
 mod cluster;
-mod control_plane;
+pub(super) mod control_plane;
 mod deny;
 pub(super) mod kubernetes;
 mod python;

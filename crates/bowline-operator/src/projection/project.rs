@@ -31,8 +31,8 @@ const CHANGES_WAIT_SECONDS: u64 = 25;
 const INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// The wait after a failure; it doubles up to [`RETRY_WAIT_MAX`].
 const RETRY_WAIT: Duration = Duration::from_millis(500);
-/// The longest such wait.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The longest such wait: whatever else of the namespace waits for the control role is woken from here once that answers.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Versions whose origin was looked for and not found, of one project; beyond it they are looked for again.
 const UNKNOWN_MAX: usize = 4_096;
 /// The kinds that are listed before the first projection.
@@ -97,13 +97,19 @@ impl Projector {
 
     /// Projects until told to stop, or until nobody wants it any more.
     async fn run(mut self, stop: CancellationToken) -> String {
-        let (mut wait, mut failing) = (RETRY_WAIT, false);
+        let (mut wait, mut failing, mut is_away) = (RETRY_WAIT, false, false);
         while !stop.is_cancelled() && self.is_wanted() {
             let began = Instant::now();
             let projected = self.project().await;
             let outcome = match projected {
-                // News that come while it was written are not waited for.
-                Ok(()) => self.wait(&stop).await,
+                Ok(()) => {
+                    if std::mem::take(&mut is_away) {
+                        // What bundles asked for in vain they would ask for again after a wait that has become long.
+                        self.context.bundles.wake(&self.namespace);
+                    }
+                    // News that come while it was written are not waited for.
+                    self.wait(&stop).await
+                }
                 Err(error) => Wake::Failed(error),
             };
             match outcome {
@@ -117,6 +123,7 @@ impl Projector {
                     tokio::select! { () = stop.cancelled() => break, () = sleep(pause) => {} }
                 }
                 Wake::Failed(error) => {
+                    is_away |= matches!(error, Error::Control { .. } | Error::NoControl);
                     self.failed(&error, std::mem::replace(&mut failing, true)).await;
                     tokio::select! {
                         () = stop.cancelled() => break,

@@ -1,7 +1,11 @@
 //! From a tag to what is live, and what is told where that does not go on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
+use crate::server::Server;
 use crate::world::{DESK, World, condition, events};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,6 +219,38 @@ async fn a_control_role_that_is_away_is_waited_for() {
     operator.kill().await;
     let operator = world.operator("a");
     world.until_released("main", digest).await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_failed_often_is_looked_at_once_the_control_role_answers() {
+    let world = World::new().await;
+    let is_there = Arc::new(AtomicBool::new(true));
+    let (client, seen) = (world.client.clone(), Arc::clone(&is_there));
+    let operator = world.operator_by("a", move || seen.load(Ordering::Relaxed).then(|| client.clone()));
+    let first = world.push("Answer.");
+    world.apply("main", &json!({}));
+    world.until_released("main", first).await;
+    let prompt = |server: &Server| Some(server.all("prompts").first()?["metadata"]["name"].as_str()?.to_owned());
+    let prompt = world.until("a projection", prompt).await;
+
+    is_there.store(false, Ordering::Relaxed);
+    let second = world.push("Answer at once.");
+    // Projections are looked at, and what the control role says of them later is nothing new.
+    world.server.delete("prompts", DESK, &prompt);
+    // Each change is one failure more, after which the next look is minutes away.
+    for seconds in 10..18 {
+        world.apply("main", &json!({ "spec": { "source": { "pollInterval": format!("{seconds}s") } } }));
+        let failed = |server: &Server| {
+            let bundle = server.get("promptbundles", DESK, "main")?;
+            let found = condition(&bundle, "Reconciling")?;
+            let is_of = found["observedGeneration"] == bundle["metadata"]["generation"];
+            (is_of && found["reason"] == "ControlUnavailable").then_some(())
+        };
+        world.until(&format!("failure {seconds}"), failed).await;
+    }
+    is_there.store(true, Ordering::Relaxed);
+    world.until_released("main", second).await;
     operator.stop().await;
 }
 

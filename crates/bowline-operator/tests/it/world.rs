@@ -66,6 +66,15 @@ impl World {
     }
 
     pub(crate) fn operator_with(&self, identity: &str, client: Option<Client>) -> Running {
+        self.operator_by(identity, move || client.clone())
+    }
+
+    /// Starts an operator whose way to the control role is asked for each time.
+    pub(crate) fn operator_by(
+        &self,
+        identity: &str,
+        way: impl Fn() -> Option<Client> + Send + Sync + 'static,
+    ) -> Running {
         let options = Options {
             namespaces: Namespaces::All,
             system_namespace: "bowline-system".to_owned(),
@@ -74,8 +83,7 @@ impl World {
             backends: self.backends.clone(),
         };
         let (stop, metrics) = (CancellationToken::new(), Arc::new(Metrics::new()));
-        let control =
-            Arc::new(move |project: &ProjectName| client.clone().filter(|client| client.project() == project));
+        let control = Arc::new(move |project: &ProjectName| way().filter(|client| client.project() == project));
         let (clock, client) = (self.clock.clone() as Arc<dyn Clock>, self.server.client());
         let operator = Operator::new(client, options, control, clock, Arc::clone(&metrics));
         let mut tasks = JoinSet::new();

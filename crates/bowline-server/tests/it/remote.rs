@@ -1,6 +1,7 @@
 //! The control API for other machines: over TLS, with a certificate that is renewed and tokens that are replaced, and without the console.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::api::{TOKEN, ask, get, options};
+use crate::faulty::{Fault, FaultyStore, Moment};
 use crate::links::Certificates;
 use crate::world::{World, project};
 
@@ -146,4 +148,26 @@ async fn other_machines_get_no_console_and_watchers_no_api() {
     for closed in ["/", "/api/v1/projects", "/api/v1/projects/desk/keys"] {
         assert_eq!(get(&probes, closed).await.status, StatusCode::NOT_FOUND, "{closed}");
     }
+}
+
+#[tokio::test]
+async fn a_control_role_is_ready_while_its_store_can_be_read_and_written() {
+    let mut faulty = None;
+    let world = World::over(|store| {
+        let store = Arc::new(FaultyStore::new(store));
+        faulty = Some(store.clone());
+        store
+    })
+    .await;
+    let faulty = faulty.unwrap();
+    let probes = probe_router(world.control.clone(), Arc::new(Metrics::new(world.clock.clone())));
+    assert_eq!(get(&probes, "/readyz").await.status, StatusCode::OK);
+    // It can be read all the while.
+    faulty.arm(Some(Fault { commit: 1, moment: Moment::Before }));
+    let unready = get(&probes, "/readyz").await;
+    assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE, "{}", unready.text);
+    assert_eq!(get(&probes, "/healthz").await.status, StatusCode::OK);
+    assert_eq!(get(&probes, "/readyz").await.status, StatusCode::OK, "it takes transactions again");
+    faulty.mute.store(true, Ordering::SeqCst);
+    assert_eq!(get(&probes, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
 }

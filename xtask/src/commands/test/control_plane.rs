@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The control plane of a cluster in a folder of its own, worked with as a person does.
-pub(super) struct ControlPlane {
-    pub(super) folder: PathBuf,
+pub(in crate::commands) struct ControlPlane {
+    pub(in crate::commands) folder: PathBuf,
     /// The examples of the checkout.
     examples: PathBuf,
 }
 
 /// Starts a control plane, works with it, and takes it down.
-pub(super) fn with(
+pub(in crate::commands) fn with(
     workspace: &Workspace,
     work: impl FnOnce(&ControlPlane) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
@@ -33,7 +33,7 @@ pub(super) fn with(
 }
 
 /// Starts a cluster with a node and images for its pods, works with it, and takes it down.
-pub(super) fn with_node(
+pub(in crate::commands) fn with_node(
     workspace: &Workspace,
     images: &[PathBuf],
     work: impl FnOnce(&ControlPlane) -> anyhow::Result<()>,
@@ -72,7 +72,7 @@ fn started(
 
 impl ControlPlane {
     /// Calls `cargo xtask cluster`, and returns what it printed.
-    pub(super) fn call(&self, verb: &str, options: &[&str]) -> anyhow::Result<String> {
+    pub(in crate::commands) fn call(&self, verb: &str, options: &[&str]) -> anyhow::Result<String> {
         let program = std::env::current_exe().context("finding this program")?;
         let mut command = Command::new(program);
         command.args(["cluster", verb, "--dir"]).arg(&self.folder).args(options);
@@ -80,30 +80,30 @@ impl ControlPlane {
     }
 
     /// Calls kubectl, and returns what it printed.
-    pub(super) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(in crate::commands) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         process::output(self.command().args(arguments))
     }
 
     /// Applies a file of `examples/kubernetes`.
-    pub(super) fn example(&self, name: &str) -> anyhow::Result<()> {
+    pub(in crate::commands) fn example(&self, name: &str) -> anyhow::Result<()> {
         let file = self.examples.join("kubernetes").join(name).display().to_string();
         self.kubectl(&["apply", "--server-side", "--filename", &file]).map(drop)
     }
 
     /// Calls kubectl, and returns what it printed, also where its exit code is an answer, as that of `kubectl auth can-i` is.
-    pub(super) fn asked(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(in crate::commands) fn asked(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.command().args(arguments).stdin(Stdio::null()).output().context("starting kubectl")?;
         String::from_utf8(output.stdout).context("reading what kubectl printed")
     }
 
     /// Calls kubectl, which must fail, and returns what it said.
-    pub(super) fn refused(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(in crate::commands) fn refused(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.command().args(arguments).stdin(Stdio::null()).output().context("starting kubectl")?;
         refusal(&output, &arguments.join(" "))
     }
 
     /// Applies an object on the server's side as `user`, or as the administrator where that is empty.
-    pub(super) fn apply(&self, user: &str, object: &str, options: &[&str]) -> anyhow::Result<()> {
+    pub(in crate::commands) fn apply(&self, user: &str, object: &str, options: &[&str]) -> anyhow::Result<()> {
         let output = self.apply_output(user, object, options)?;
         anyhow::ensure!(
             output.status.success(),
@@ -114,7 +114,7 @@ impl ControlPlane {
     }
 
     /// Applies objects on the server's side, and returns what was said beside, such as warnings.
-    pub(super) fn applied(&self, objects: &str, options: &[&str]) -> anyhow::Result<String> {
+    pub(in crate::commands) fn applied(&self, objects: &str, options: &[&str]) -> anyhow::Result<String> {
         let output = self.apply_output("", objects, options)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         anyhow::ensure!(output.status.success(), "{}", said.trim());
@@ -122,7 +122,12 @@ impl ControlPlane {
     }
 
     /// Applies an object, which must be refused, and returns what the API server said.
-    pub(super) fn apply_refused(&self, user: &str, object: &str, options: &[&str]) -> anyhow::Result<String> {
+    pub(in crate::commands) fn apply_refused(
+        &self,
+        user: &str,
+        object: &str,
+        options: &[&str],
+    ) -> anyhow::Result<String> {
         refusal(&self.apply_output(user, object, options)?, object)
     }
 
@@ -145,25 +150,25 @@ impl ControlPlane {
     }
 
     /// Returns the program and the cluster that it is set to.
-    pub(super) fn command(&self) -> Command {
+    pub(in crate::commands) fn command(&self) -> Command {
         let mut command = Command::new(self.folder.join("kubectl"));
         command.arg("--kubeconfig").arg(self.folder.join("kubeconfig"));
         command
     }
 
     /// Returns the path of a file beside the cluster's folder, which goes with it.
-    pub(super) fn beside(&self, extension: &str) -> PathBuf {
+    pub(in crate::commands) fn beside(&self, extension: &str) -> PathBuf {
         Path::with_extension(&self.folder, extension)
     }
 }
 
 /// Waits until something is so.
-pub(super) fn until(what: &str, is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(in crate::commands) fn until(what: &str, is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     until_within(PATIENCE, what, is_so)
 }
 
 /// Waits for a time until something is so.
-pub(super) fn until_within(
+pub(in crate::commands) fn until_within(
     patience: Duration,
     what: &str,
     mut is_so: impl FnMut() -> anyhow::Result<bool>,

@@ -84,7 +84,16 @@ const EDGES: [Row; 21] = [
     ("bowline", EVERY_CRATE),
     (
         "xtask",
-        &["bowline-types", "bowline-canary", "bowline-crd", "bowline-eval", "bowline-prompt", "bowline-providers"],
+        // The kit of tests has the registry that a bench needs.
+        &[
+            "bowline-types",
+            "bowline-canary",
+            "bowline-crd",
+            "bowline-eval",
+            "bowline-prompt",
+            "bowline-providers",
+            "bowline-testkit",
+        ],
     ),
 ];
 
