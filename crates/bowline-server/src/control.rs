@@ -163,9 +163,12 @@ impl Control {
     }
 
     async fn drive_all(&self) -> Result<()> {
-        let filter = RolloutFilter { active: true, ..RolloutFilter::default() };
-        let active: BTreeSet<_> =
-            self.shared.store.rollout_list(filter).await?.iter().map(|rollout| rollout.id).collect();
+        let mut active = BTreeSet::new();
+        // Project by project, as snapshots do: a list has an end, and nobody's rollout may lie beyond that of all of them.
+        for project in self.shared.store.project_list().await? {
+            let filter = RolloutFilter { project: Some(project.project), active: true, ..RolloutFilter::default() };
+            active.extend(self.shared.store.rollout_list(filter).await?.iter().map(|rollout| rollout.id));
+        }
         let mut driven = Ok(());
         for id in &active {
             // One rollout that cannot be judged must not keep the others from their verdict.

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use bowline_registry::ReleaseStatus;
 use bowline_server::wire::ActionRequest;
-use bowline_store::{LogAction, LossRecord, OutcomeRecord, OutcomeTarget, OutcomeValue, RolloutState, SCHEMA_VERSION};
-use bowline_types::{Arm, CheckResult, Clock, InstanceId, OutcomeId, PromptName};
+use bowline_store::{
+    LIST_ROWS_MAX, LogAction, LossRecord, OutcomeRecord, OutcomeTarget, OutcomeValue, RolloutRecord, RolloutState,
+    SCHEMA_VERSION, Write,
+};
+use bowline_types::{Arm, CheckResult, Clock, InstanceId, OutcomeId, PromptName, RolloutId, Scope};
 use serde_json::json;
 
 use crate::world::{Call, World, classify, config, judged, key, plan, prod, project, release_prompt, release_request};
@@ -433,4 +436,31 @@ async fn a_plan_that_cannot_decide_is_told() {
     world.traffic(&classify(), 3).await;
     let response = world.try_release("v2").await.unwrap();
     assert!(response.notes.iter().any(|note| note.contains("This plan cannot decide")), "{:?}", response.notes);
+}
+
+#[tokio::test]
+async fn a_rollout_is_driven_however_many_run_elsewhere() {
+    let mut world = World::new().await;
+    world.release("v1", 0.90).await;
+    world.release("v2", 0.40).await;
+    let ours = world.newest_rollout().await;
+    world.clock.advance(Duration::from_secs(1));
+    let now = world.clock.now();
+    let others = (0..LIST_ROWS_MAX).map(|number| {
+        let scope = Scope { project: "crowd".parse().unwrap(), environment: prod() };
+        let prompt: PromptName = format!("crowd/p{number}").parse().unwrap();
+        let other = RolloutRecord { id: RolloutId::generate(now), scope, prompt, started_at: now, ..ours.clone() };
+        Write::RolloutPut { rollout: Box::new(RolloutRecord { number: u64::from(number), ..other }), expected: None }
+    });
+    world.store.commit(others.collect()).await.unwrap();
+    let mut state = ours.state;
+    for _ in 0..300 {
+        world.traffic(&classify(), 10).await;
+        world.control.tick().await.unwrap();
+        state = world.store.rollout_fetch(ours.id).await.unwrap().unwrap().state;
+        if !state.is_active() {
+            break;
+        }
+    }
+    assert_eq!(state, RolloutState::RolledBack);
 }
