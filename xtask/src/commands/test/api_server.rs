@@ -111,7 +111,7 @@ fn explained(cluster: &ControlPlane) -> anyhow::Result<()> {
 fn again(cluster: &ControlPlane, definitions: &str) -> anyhow::Result<()> {
     let rollout = rollout().to_string();
     cluster.apply(OPERATOR, &rollout, &[])?;
-    cluster.kubectl(&["delete", "crd", "promptrollouts.bowline.dev", "--timeout=60s"])?;
+    cluster.kind_delete("promptrollouts.bowline.dev")?;
     cluster.kubectl(&["apply", "--server-side", "--filename", definitions])?;
     cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
     let left = cluster.kubectl(&["get", "promptrollouts", "--all-namespaces", "--output=name"])?;
