@@ -128,7 +128,7 @@ fn gateway(cluster: &ControlPlane) -> anyhow::Result<String> {
 }
 
 /// Waits until so many calls were answered, and none failed.
-fn served(cluster: &ControlPlane, calls: u64) -> anyhow::Result<Counts> {
+pub(super) fn served(cluster: &ControlPlane, calls: u64) -> anyhow::Result<Counts> {
     let mut last = Counts::default();
     until_within(PATIENCE, &format!("{calls} calls are answered"), || {
         last = story::counts(cluster, "desk")?;

@@ -6,16 +6,18 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::super::control_plane::{ControlPlane, until_within};
-use super::faults::under_traffic;
+use super::faults::{served, under_traffic};
 use super::repository::Repository;
 use super::story::{self, act};
-use super::{PATIENCE, SYSTEM, setbacks};
+use super::{PATIENCE, SYSTEM, desk, setbacks};
 use crate::helm::{self, Helm, Line};
 use crate::process;
 use crate::workspace::Workspace;
 
 /// The kind that is deleted.
 const KIND: &str = "promptrollouts";
+/// The calls that the application makes with another key.
+const CALLS: u64 = 120;
 /// The copy of the store, as the Job of `examples/kubernetes/restore.yaml` has it.
 const COPY: &str = "/var/lib/bowline/copy.db";
 /// A key that the copy does not have.
@@ -28,11 +30,39 @@ pub(super) fn each(
     repository: &Repository,
     second: &Repository,
 ) -> anyhow::Result<()> {
+    act("the key of the application is replaced at once", || key(cluster, repository))?;
     under_traffic(cluster, "a kind is deleted, and applied again", || kind(workspace, cluster))?;
     under_traffic(cluster, "a stranger takes the lease", || lease(cluster, repository))?;
     act("the namespace of a project is deleted", || namespace(cluster, second))?;
     let helm = Helm::build(workspace, Line::Four)?;
     under_traffic(cluster, "from the manifest to Helm, with another log level", || upgrade(cluster, &helm))
+}
+
+/// Replaces the key of the application without waiting for its time: another Secret, which the application reads from then on, and the first one
+/// is no longer asked for.
+fn key(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<()> {
+    let ask = |names: &[&str]| {
+        let keys: Vec<_> = names.iter().map(|name| json!({ "secretName": name, "environment": "prod" })).collect();
+        let patch = json!({ "spec": { "keys": keys } }).to_string();
+        desk(cluster, &["patch", "promptbundle/desk", "--type=merge", "--patch", &patch])
+    };
+    ask(&["desk-key", "desk-key-next"])?;
+    desk(cluster, &["wait", "secret/desk-key-next", "--for=create", "--timeout=60s"])?;
+    let container = json!({ "name": "desk", "envFrom": [{ "secretRef": { "name": "desk-key-next" } }] });
+    let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } }).to_string();
+    desk(cluster, &["patch", "deployment/desk", "--patch", &patch])?;
+    desk(cluster, &["rollout", "status", "deployment/desk", "--timeout=60s"])?;
+    ask(&["desk-key-next"])?;
+    desk(cluster, &["wait", "secret/desk-key", "--for=delete", "--timeout=60s"])?;
+    ensure!(keys(cluster, repository)?.len() == 1, "the key that is no longer asked for works");
+    served(cluster, CALLS).map(drop)
+}
+
+/// Returns the names of the keys of a project that work.
+fn keys(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<Vec<String>> {
+    let printed = story::control(cluster, repository, &["key", "list", "--output", "json"])?;
+    let listed: Vec<Value> = serde_json::from_str(&printed).with_context(|| format!("reading {printed}"))?;
+    Ok(listed.iter().filter_map(|key| key["name"].as_str().map(str::to_owned)).collect())
 }
 
 /// Deletes the definition of a projection: the operator says so, and writes all of them again once it is back.
@@ -113,14 +143,9 @@ fn namespace(cluster: &ControlPlane, second: &Repository) -> anyhow::Result<()> 
     cluster.apply("", &bundle.to_string(), &[])?;
     let ready = ["wait", "promptbundle/second", "--namespace", "second", "--for=condition=Ready", "--timeout=60s"];
     cluster.kubectl(&ready)?;
-    let keys = || -> anyhow::Result<usize> {
-        let printed = story::control(cluster, second, &["key", "list", "--output", "json"])?;
-        let listed: Value = serde_json::from_str(&printed).with_context(|| format!("reading {printed}"))?;
-        listed.as_array().map(Vec::len).with_context(|| format!("no list of keys: {printed}"))
-    };
-    until_within(PATIENCE, "the application of the namespace has a key", || Ok(keys()? == 1))?;
+    until_within(PATIENCE, "the application of the namespace has a key", || Ok(keys(cluster, second)?.len() == 1))?;
     cluster.kubectl(&["delete", "namespace", "second", "--timeout=90s"])?;
-    ensure!(keys()? == 0, "the namespace is gone, and its key works");
+    ensure!(keys(cluster, second)?.is_empty(), "the namespace is gone, and its key works");
     Ok(())
 }
 
@@ -151,8 +176,7 @@ pub(super) fn restored(cluster: &ControlPlane, repository: &Repository) -> anyho
         system(cluster, &["delete", "job/bowline-restore"])?;
         system(cluster, &["scale", "statefulset/bowline-control", "--replicas=1"])?;
         system(cluster, &["rollout", "status", "statefulset/bowline-control", "--timeout=60s"])?;
-        let keys = control(&["key", "list", "--output", "json"])?;
-        ensure!(!keys.contains(AFTER), "the copy has a key of after it");
+        ensure!(!keys(cluster, repository)?.contains(&AFTER.to_owned()), "the copy has a key of after it");
         started(cluster, repository, before)
     })
 }
