@@ -50,8 +50,11 @@ fn key(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<()> {
     desk(cluster, &["wait", "secret/desk-key-next", "--for=create", "--timeout=60s"])?;
     let container = json!({ "name": "desk", "envFrom": [{ "secretRef": { "name": "desk-key-next" } }] });
     let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } }).to_string();
+    let before = desk(cluster, &["get", "pods", "--selector=app=desk", "--output=name"])?;
     desk(cluster, &["patch", "deployment/desk", "--patch", &patch])?;
     desk(cluster, &["rollout", "status", "deployment/desk", "--timeout=60s"])?;
+    // A pod that ends calls to the last.
+    desk(cluster, &["wait", before.trim(), "--for=delete", "--timeout=60s"])?;
     ask(&["desk-key-next"])?;
     desk(cluster, &["wait", "secret/desk-key", "--for=delete", "--timeout=60s"])?;
     ensure!(keys(cluster, repository)?.len() == 1, "the key that is no longer asked for works");
