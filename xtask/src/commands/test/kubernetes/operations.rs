@@ -80,7 +80,7 @@ fn kind(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> {
     until_within(PATIENCE, "the operator says what is missing", || {
         let pod = leader(cluster)?;
         let log = cluster.kubectl(&["logs", &pod, "--namespace", SYSTEM, "--tail=200"])?;
-        Ok(log.lines().any(|line| line.contains("projections are not written") && line.contains("404")))
+        Ok(log.lines().any(|line| line.contains("projections are not written") && line.contains("PromptRollout")))
     })?;
     let file = workspace.root.join("deploy/crds").join(KIND).with_extension("yaml").display().to_string();
     cluster.kubectl(&["apply", "--server-side", "--filename", &file])?;
