@@ -217,6 +217,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::digest_option")]
     pub digest: Option<Digest>,
+    /// The `revision` of that release. A control role that has seen a smaller one was restored from a backup, and is told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
     /// Prompts whose version of the bundle is live.
     pub live: i64,
     /// Prompts in a rollout.

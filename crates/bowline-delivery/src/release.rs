@@ -79,6 +79,7 @@ impl Delivery {
         });
         Ok(Evidence {
             signers: attached.signers,
+            strangers: attached.refused.len(),
             // What a signer signed and is no report of a schema that is read proves nothing.
             reports: reports.filter_map(|attestation| Report::read(&attestation.predicate).ok()).collect(),
             versions: versions.collect(),

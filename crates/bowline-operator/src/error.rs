@@ -92,6 +92,13 @@ impl Error {
         self.status() == Some(404) || self.is_terminating()
     }
 
+    /// Returns whether the API server knows no such kind (any more): then its answer names no object.
+    pub(crate) fn is_kind_missing(&self) -> bool {
+        let Self::Kubernetes { cause, .. } = self else { return false };
+        let kube::Error::Api(status) = cause.as_ref() else { return false };
+        status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
+    }
+
     fn is_terminating(&self) -> bool {
         let Self::Kubernetes { cause, .. } = self else { return false };
         let kube::Error::Api(status) = cause.as_ref() else { return false };

@@ -36,6 +36,8 @@ pub struct Policy {
 pub struct Evidence {
     /// The keys of the policy that signed the bundle, by their place in [`Policy::signers`].
     pub signers: Vec<usize>,
+    /// How many signatures and reports are of other keys, or damaged: they count for nothing, and that is told.
+    pub strangers: usize,
     /// The reports that a key of the policy signed.
     pub reports: Vec<Report>,
     /// The versions of the bundle.

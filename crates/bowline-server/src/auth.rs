@@ -38,6 +38,9 @@ pub struct NoTokenError;
 #[derive(Clone, Debug)]
 pub struct HostRule(Hosts);
 
+/// What this machine calls itself.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 #[derive(Clone, Debug)]
 enum Hosts {
     Any,
@@ -190,15 +193,15 @@ impl GatewayTokens {
 // === impl HostRule ===
 
 impl HostRule {
-    /// Returns the rule of a server at `address`: its address, `localhost` and the loopback addresses, and further names.
+    /// Returns the rule of a server at `address`: its address and further names with its port, and `localhost` and the loopback addresses with
+    /// any port: that is how it is called through `kubectl port-forward` or a tunnel, and no other site's name is one of them.
     #[must_use]
     pub fn new(address: SocketAddr, names: impl IntoIterator<Item = String>) -> Self {
         let bound = match address.ip() {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned(), bound];
-        Self(Hosts::Named { names: own.into_iter().chain(names).collect(), port: address.port() })
+        Self(Hosts::Named { names: std::iter::once(bound).chain(names).collect(), port: address.port() })
     }
 
     /// Returns the rule of a server with TLS, which takes every name: a client that was called to another one's has seen by the certificate
@@ -211,10 +214,12 @@ impl HostRule {
     fn allows(&self, host: &str) -> bool {
         let Hosts::Named { names, port: own_port } = &self.0 else { return true };
         let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !host.ends_with(']') => (name, port.parse().ok()),
+            Some((name, port)) if !host.ends_with(']') => (name, port.parse::<u16>().ok()),
             _ => (host, Some(80)),
         };
-        port == Some(*own_port) && names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        let is = |own: &str| own.eq_ignore_ascii_case(name);
+        let Some(port) = port else { return false };
+        LOOPBACK.into_iter().any(is) || (port == *own_port && names.iter().any(|own| is(own)))
     }
 }
 
@@ -241,11 +246,20 @@ mod tests {
 
     #[test]
     fn only_our_hosts_are_served() {
-        let rule = HostRule::new("127.0.0.1:7081".parse().unwrap(), ["bowline.internal".to_owned()]);
+        let rule = HostRule::new("192.0.2.7:7081".parse().unwrap(), ["bowline.internal".to_owned()]);
         for host in ["127.0.0.1:7081", "localhost:7081", "LOCALHOST:7081", "[::1]:7081", "bowline.internal:7081"] {
             assert!(rule.allows(host), "{host}");
         }
-        for host in ["", "evil.example:7081", "127.0.0.1", "127.0.0.1:80", "127.0.0.1:7081.evil.example", "[::1]"] {
+        // The other end of a port that is forwarded.
+        for host in ["localhost:8081", "127.0.0.1:8081", "127.0.0.1", "[::1]", "192.0.2.7:7081"] {
+            assert!(rule.allows(host), "{host}");
+        }
+        for host in
+            ["", "evil.example:7081", "127.0.0.1:7081.evil.example", "127.0.0.1.evil.example:7081", "127.0.0.1:x"]
+        {
+            assert!(!rule.allows(host), "{host}");
+        }
+        for host in ["bowline.internal:80", "bowline.internal", "192.0.2.7:7082", "localhost.evil.example"] {
             assert!(!rule.allows(host), "{host}");
         }
         assert!(HostRule::any().allows("bowline-control.bowline-system.svc"));

@@ -9,6 +9,7 @@ use bowline_types::{Digest, ProjectName};
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::fetch::Source;
 use super::memory::{Facts, Resolved};
@@ -121,6 +122,7 @@ impl<'a> Look<'a> {
         let source = Source::open(self.context, self.namespace, &spec.source).await?;
         let digest = self.resolve(&source).await?;
         self.take_up(digest).await?;
+        self.recall().await?;
         let is_released = status::is_released(spec, &self.status, Some(digest));
         if is_released && self.facts.as_ref().is_some_and(|facts| facts.bundle == digest) {
             return Ok(());
@@ -189,6 +191,33 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
+    /// Forgets releases that the control role has forgotten, so that they are made again.
+    async fn recall(&mut self) -> Result<(), Setback> {
+        let holder = self.bundle.uid().unwrap_or_default();
+        let has_lost = |status: &PromptBundleStatus, view: &View| {
+            status.environments.iter().any(|released| status::is_lost(released, view, &holder))
+        };
+        if !self.view.as_ref().is_some_and(|view| has_lost(&self.status, view)) {
+            return Ok(());
+        }
+        // What was seen last may be from before the release.
+        let control = self.context.control(self.project).ok_or_else(no_control)?;
+        self.see(&control).await?;
+        let Some(view) = self.view.clone() else { return Ok(()) };
+        for released in &mut self.status.environments {
+            if status::is_lost(released, &view, &holder) {
+                let environment = released.name.as_str();
+                warn!(
+                    namespace = self.namespace,
+                    environment, "the control role has forgotten a release; it is made again"
+                );
+                released.digest = None;
+                released.revision = None;
+            }
+        }
+        Ok(())
+    }
+
     /// Asks the control role for what is not released yet. Nothing is asked for while an environment is frozen.
     async fn release(&mut self, delivery: &bowline_delivery::Delivery, digest: Digest) -> Result<(), Setback> {
         let control = self.context.control(self.project).ok_or_else(no_control)?;
@@ -225,7 +254,8 @@ impl<'a> Look<'a> {
                 let note = format!("bundle {}: {note}", digest.short());
                 self.context.events.tell(&reference, Reason::Released, note).await;
             }
-            let done = status::environment(name, Some(digest), None, None, None);
+            let mut done = status::environment(name, Some(digest), None, None, None);
+            done.revision = Some(self.status.revision);
             self.status.environments.retain(|known| known.name != *name);
             self.status.environments.push(done);
         }

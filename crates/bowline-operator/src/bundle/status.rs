@@ -27,6 +27,12 @@ pub(super) fn released(status: &PromptBundleStatus, environment: &EnvironmentNam
     status.environments.iter().find(|found| found.name == *environment)?.digest
 }
 
+/// Returns whether the control role does not know of a release any more: it was restored from a backup of before.
+pub(super) fn is_lost(released: &EnvironmentStatus, view: &View, holder: &str) -> bool {
+    let revision = released.revision.and_then(|revision| u64::try_from(revision).ok());
+    released.digest.is_some() && revision.is_some_and(|revision| view.revision_in(&released.name, holder) < revision)
+}
+
 /// Returns the environment that another PromptBundle of the namespace feeds, and its name: the older one has it.
 pub(super) fn taken<'a>(
     bundle: &'a PromptBundle,
@@ -60,6 +66,7 @@ pub(super) fn environment(
         let freeze = view.environment(name)?.state.as_ref()?.freeze.as_ref()?;
         Some(format!("{}: {}", freeze.actor, freeze.why))
     };
+    let revision = before.and_then(|before| before.revision);
     let (Some(facts), Some(view)) = (facts, view) else {
         // What is not known now stays as it was told.
         let (live, rolling_out, held) =
@@ -68,7 +75,7 @@ pub(super) fn environment(
             Some(view) => frozen(view),
             None => before.and_then(|before| before.frozen.clone()),
         };
-        return EnvironmentStatus { name: name.clone(), digest, live, rolling_out, held, frozen };
+        return EnvironmentStatus { name: name.clone(), digest, revision, live, rolling_out, held, frozen };
     };
     let found = view.environment(name);
     let count = |is_so: &dyn Fn(&bowline_types::PromptName, &Digest) -> bool| {
@@ -78,6 +85,7 @@ pub(super) fn environment(
     EnvironmentStatus {
         name: name.clone(),
         digest,
+        revision,
         live: count(&|prompt, version| {
             found.is_some_and(|found| found.pointers.iter().any(|at| at.prompt == *prompt && at.version == *version))
         }),

@@ -63,6 +63,7 @@ pub(crate) struct RolloutSubject {
     pub(crate) prompt: PromptName,
     pub(crate) environment: EnvironmentName,
     pub(crate) number: i64,
+    pub(crate) candidate: Digest,
     pub(crate) state: String,
     pub(crate) stage: i64,
 }
@@ -244,6 +245,7 @@ impl Projected for PromptRollout {
             prompt: self.spec.prompt.clone(),
             environment: self.spec.environment.clone(),
             number: self.spec.number,
+            candidate: self.spec.candidate,
             state: status.map(|status| status.state.clone()).unwrap_or_default(),
             stage: status.map_or(0, |status| status.stage),
         }

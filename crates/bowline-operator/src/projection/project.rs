@@ -164,7 +164,8 @@ impl Projector {
     async fn failed(&self, error: &Error, is_known: bool) {
         self.context.metrics.errors.get_or_create(&KindLabel { kind: "Projection" }).inc();
         let (namespace, cause) = (self.namespace.as_str(), chain(error));
-        if is_known || error.is_gone() {
+        // A namespace that goes is nobody's business; a kind that is missing is somebody's.
+        if is_known || (error.is_gone() && !error.is_kind_missing()) {
             debug!(namespace, error = cause, "projections are not written");
             return;
         }
@@ -261,6 +262,8 @@ impl Projector {
         write::write_all(context, space, namespace, wanted).await?;
         let wanted = self.versions(&setting, facts);
         write::write_all(context, space, namespace, wanted).await?;
+        let gone = prune::forgotten(&space.known().rollouts, view);
+        write::delete_all::<PromptRollout>(context, space, namespace, gone).await?;
         let wanted: Vec<_> = {
             let known = space.known();
             let shown = shown(view);

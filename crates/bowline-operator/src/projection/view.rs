@@ -138,12 +138,12 @@ struct Changes {
 
 impl View {
     /// Asks for everything. A project that the control role has not seen yet is empty. Of the rollouts that have ended, those of `before` are
-    /// taken over while none has begun or ended since.
+    /// taken over while none has begun or ended since, and no environment is another.
     ///
     /// # Errors
     /// The control role cannot be reached.
     pub(crate) async fn fetch(control: &Client, before: Option<&Self>) -> Result<Self> {
-        let environments = match control.get("/environments").await {
+        let environments: Vec<Environment> = match control.get("/environments").await {
             Err(error) if is_absent(&error) => return Ok(Self::default()),
             answered => answered.map_err(Error::control("read the environments"))?,
         };
@@ -152,7 +152,10 @@ impl View {
         let numbers = |rollouts: &mut dyn Iterator<Item = &Rollout>| -> BTreeSet<u64> {
             rollouts.map(|rollout| rollout.number).collect()
         };
-        let same = before.filter(|before| numbers(&mut before.active()) == numbers(&mut active.iter()));
+        // A control role that was restored from a backup knows other rollouts than before, and other environments.
+        let same = before.filter(|before| {
+            before.environments == environments && numbers(&mut before.active()) == numbers(&mut active.iter())
+        });
         let ended = match same {
             Some(before) => before.rollouts.iter().filter(|rollout| !rollout.state.is_active()).cloned().collect(),
             None => {
@@ -180,6 +183,12 @@ impl View {
     pub(crate) fn revision(&self, holder: &str) -> u64 {
         let fences = self.environments.iter().filter_map(|environment| environment.state.as_ref()?.fence.as_ref());
         fences.filter(|fence| fence.holder == holder).map(|fence| fence.revision).max().unwrap_or(0)
+    }
+
+    /// Returns the number with which an object has released to an environment; 0 where it has not.
+    pub(crate) fn revision_in(&self, name: &EnvironmentName, holder: &str) -> u64 {
+        let fence = self.environment(name).and_then(|found| found.state.as_ref()?.fence.as_ref());
+        fence.filter(|fence| fence.holder == holder).map_or(0, |fence| fence.revision)
     }
 
     /// Returns the rollouts that run or are held.

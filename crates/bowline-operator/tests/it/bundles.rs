@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::server::Server;
-use crate::world::{DESK, World, condition, events};
+use crate::world::{DESK, PATIENCE, World, condition, events};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pushed_bundle_is_released_and_projected() {
@@ -293,5 +293,55 @@ async fn a_number_that_the_control_role_has_seen_is_passed_and_not_repeated() {
     world.until_released("main", digest).await;
     let bundle = world.server.get("promptbundles", DESK, "main").unwrap();
     assert!(bundle["status"]["revision"].as_i64().unwrap() > 3, "{bundle}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_role_that_was_restored_from_a_backup_is_told_again() {
+    let mut world = World::new().await;
+    let first = world.push("Answer.");
+    world.apply("main", &json!({}));
+    let operator = world.operator("a");
+    world.until_released("main", first).await;
+    world.backup().await;
+    let second = world.push("Answer at once.");
+    world.until_released("main", second).await;
+    let lost = world.until_rollout("running").await;
+    operator.stop().await;
+
+    world.restore().await;
+    assert_eq!(world.moves("prod").await.len(), 2);
+    let operator = world.operator("b");
+    world.until_released("main", second).await;
+    // The object is there all along, so it is the control role that is asked.
+    let again = tokio::time::timeout(PATIENCE, async {
+        let mut at = Value::from(0);
+        loop {
+            let running: Value = world.client.get("/rollouts?active=true").await.unwrap();
+            if let Some(rollout) = running.as_array().unwrap().first() {
+                return rollout.clone();
+            }
+            let changed: Value = world.client.get(&format!("/changes?after={at}&wait=5")).await.unwrap();
+            at = changed["at"].clone();
+        }
+    });
+    let again = again.await.expect("the release is made again");
+    assert_eq!(again["candidate"], lost["spec"]["candidate"]);
+    assert_eq!(world.moves("prod").await.len(), 3, "once");
+    operator.stop().await;
+
+    // Another bundle meanwhile: the number of the rollout that was lost comes again, and is another rollout.
+    world.restore().await;
+    let third = world.push("Answer at once, please.");
+    let operator = world.operator("c");
+    world.until_released("main", third).await;
+    let candidate = |server: &Server| {
+        let rollouts = server.all("promptrollouts");
+        let [rollout] = &rollouts[..] else { return None };
+        (rollout["metadata"]["name"] == lost["metadata"]["name"]
+            && rollout["spec"]["candidate"] != lost["spec"]["candidate"])
+            .then_some(())
+    };
+    world.until("the rollout that has the number now", candidate).await;
     operator.stop().await;
 }

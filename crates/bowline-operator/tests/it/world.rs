@@ -20,7 +20,7 @@ use crate::server::Server;
 /// The namespace, which is the project too.
 pub(crate) const DESK: &str = "desk";
 /// What a test waits at most for something to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) server: Server,
@@ -31,7 +31,9 @@ pub(crate) struct World {
     pub(crate) store: Arc<SqliteStore>,
     /// How operators treat ModelBackends.
     pub(crate) backends: BackendOptions,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    /// How often it was restored.
+    restored: u32,
 }
 
 /// An operator that runs; it is killed when it is dropped.
@@ -57,7 +59,22 @@ impl World {
         let client = control(Arc::clone(&store), clock.clone()).await;
         let signing = Signing { key: PrivateKey::generate().unwrap(), predicates: Vec::new() };
         let (registry, backends) = (Registry::start().await, BackendOptions::default());
-        Self { server, registry, clock, client, signing, store, backends, _folder: folder }
+        Self { server, registry, clock, client, signing, store, backends, folder, restored: 0 }
+    }
+
+    /// Copies the store of the control role.
+    pub(crate) async fn backup(&self) {
+        self.store.backup(self.folder.path().join("copy.db")).await.unwrap();
+    }
+
+    /// Has the control role start again from the copy.
+    pub(crate) async fn restore(&mut self) {
+        self.restored += 1;
+        let folder = self.folder.path().join(format!("restored-{}", self.restored));
+        bowline_store_sqlite::restore(self.folder.path().join("copy.db"), &folder).unwrap();
+        let store = SqliteStore::open(folder, bowline_store_sqlite::Options::default());
+        self.store = Arc::new(store.unwrap());
+        self.client = control(Arc::clone(&self.store), self.clock.clone()).await;
     }
 
     /// Starts an operator.

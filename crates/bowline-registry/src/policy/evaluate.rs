@@ -13,11 +13,11 @@ pub(super) fn lines(policy: &Policy, evidence: &Evidence, now: Timestamp) -> Vec
         lines.push(if evidence.signers.contains(&index) {
             held(what, "its signature holds")
         } else {
-            failed(
-                what,
-                "no signature by it",
-                "`bowline bundle push --key` signs, with the private key that belongs to it",
-            )
+            let why = match evidence.strangers {
+                0 => "no signature by it",
+                _ => "no signature by it; what is signed there is signed by a key that the policy does not name",
+            };
+            failed(what, why, "`bowline bundle push --key` signs, with the private key that belongs to it")
         });
     }
     for suite in &policy.suites {

@@ -56,7 +56,7 @@ fn evidence(reports: Vec<Report>) -> Evidence {
         suite: suite.map(str::to_owned),
     };
     let versions = vec![held("answer", Some("evals/support.yaml")), held("brief", None)];
-    Evidence { signers: vec![0, 1], reports, versions, suites: BTreeMap::new() }
+    Evidence { signers: vec![0, 1], strangers: 0, reports, versions, suites: BTreeMap::new() }
 }
 
 /// Checks which lines of the policy fail, and why.
@@ -73,6 +73,8 @@ fn every_line_is_held_against_the_evidence() {
     check(&evidence(vec![report(|_| {})]), &[]);
     let unsigned = Evidence { signers: vec![0], ..evidence(vec![report(|_| {})]) };
     check(&unsigned, &["signed by file:keys/lead.pub: no signature by it"]);
+    let strange = "signed by file:keys/lead.pub: no signature by it; what is signed there is signed by a key that the policy does not name";
+    check(&Evidence { strangers: 1, ..unsigned }, &[strange]);
     check(&evidence(vec![]), &["suite support passed: no report that a signer of this policy signed"]);
     let failed = report(|report| report["suites"][0]["verdict"] = json!("failed"));
     check(&evidence(vec![failed]), &["suite support passed: it failed: 29 of 30 cases passed"]);

@@ -147,7 +147,7 @@ async fn other_hosts_are_refused_everywhere() {
     let world = World::new().await;
     let router = routes(&world);
     for path in ["/", "/live", "/metrics", "/healthz", "/assets/console.js", "/api/v1/projects", "/nothing"] {
-        for host in ["evil.example:7081", "127.0.0.1:80", "127.0.0.1", ""] {
+        for host in ["evil.example:7081", "127.0.0.1.evil.example:7081", ""] {
             let request = Request::get(path).header(header::HOST, host);
             let request = request.header(header::AUTHORIZATION, format!("Bearer {TOKEN}"));
             let answer = ask(&router, request.body(Body::empty()).unwrap()).await;

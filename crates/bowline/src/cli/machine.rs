@@ -66,4 +66,7 @@ pub(crate) struct Backup {
 pub(crate) struct Restore {
     /// A file that `bowline backup` wrote
     pub(crate) file: PathBuf,
+    /// The data folder of a control role, as `bowline serve --data` has it [default: that of the project]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }

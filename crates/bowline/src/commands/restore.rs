@@ -11,10 +11,13 @@ use crate::workspace::Workspace;
 /// # Errors
 /// The store is in use, or the file is no sound copy.
 pub(crate) fn run(global: &Global, restore: &cli::Restore) -> Result<()> {
-    let workspace = Workspace::open(&project::find(global.dir.as_deref())?)?;
+    let workspace = match &restore.data {
+        Some(folder) => Workspace::at(folder)?,
+        None => Workspace::open(&project::find(global.dir.as_deref())?)?,
+    };
     let Restored { schema, kept } =
         bowline_store_sqlite::restore(&restore.file, workspace.store()).map_err(|error| match error {
-            Error::Locked { .. } => Failure::user(format!("{error}\nhint: stop `bowline up` first")),
+            Error::Locked { .. } => Failure::user(format!("{error}\nhint: stop the process that uses it first")),
             error => error.into(),
         })?;
     note(format!("{} is the store now (schema {schema})", restore.file.display()));

@@ -131,7 +131,11 @@ fn a_store_is_copied_while_it_is_in_use() {
     assert_eq!(project.bowline(&["backup", "copy.db"]).code, 0);
     let restored = project.bowline(&["restore", "copy.db"]);
     assert_eq!(restored.code, 1);
-    assert!(restored.stderr.contains("hint: stop `bowline up` first"), "{}", restored.stderr);
+    assert!(restored.stderr.contains("hint: stop the process that uses it first"), "{}", restored.stderr);
     drop(up);
     assert_eq!(project.bowline(&["restore", "copy.db"]).code, 0);
+    // The folder of a control role, which has no project file.
+    let restored = project.bowline(&["restore", "copy.db", "--data", "control"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert!(project.path().join("control/store/bowline.db").is_file());
 }

@@ -124,7 +124,7 @@ fn explained(cluster: &ControlPlane) -> anyhow::Result<()> {
 fn again(cluster: &ControlPlane, definitions: &str) -> anyhow::Result<()> {
     let rollout = rollout().to_string();
     cluster.apply(OPERATOR, &rollout, &[])?;
-    cluster.kubectl(&["delete", "crd", "promptrollouts.bowline.dev", "--timeout=60s"])?;
+    cluster.kind_delete("promptrollouts.bowline.dev")?;
     cluster.kubectl(&["apply", "--server-side", "--filename", definitions])?;
     established(cluster)?;
     let left = cluster.kubectl(&["get", "promptrollouts", "--all-namespaces", "--output=name"])?;

@@ -14,6 +14,10 @@ use anyhow::Context as _;
 
 /// How long the API server may take to act on what it was told, such as a new policy.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a kind may take to go.
+const KIND_PATIENCE: Duration = Duration::from_secs(90);
+/// Looks at a kind that does not go before it is touched.
+const KIND_LOOKS: u32 = 20;
 /// How often it is asked meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -82,6 +86,22 @@ impl ControlPlane {
     /// Calls kubectl, and returns what it printed.
     pub(in crate::commands) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         process::output(self.command().args(arguments))
+    }
+
+    /// Deletes the definition of a kind, with every object of it.
+    pub(super) fn kind_delete(&self, name: &str) -> anyhow::Result<()> {
+        self.kubectl(&["delete", "crd", name, "--wait=false"])?;
+        let mut looks = 0_u32;
+        until_within(KIND_PATIENCE, &format!("{name} is gone"), || {
+            looks += 1;
+            // The API server deletes the objects first. Where its storage for them was just made, it tries again after a wait that doubles and
+            // says `storage is (re)initializing`; a change of the definition has it look at once.
+            if looks.is_multiple_of(KIND_LOOKS) {
+                let nudge = format!("bowline.dev/nudged={looks}");
+                self.asked(&["annotate", "crd", name, "--overwrite", &nudge])?;
+            }
+            Ok(self.asked(&["get", "crd", name, "--ignore-not-found", "--output=name"])?.trim().is_empty())
+        })
     }
 
     /// Applies a file of `examples/kubernetes`.

@@ -15,15 +15,18 @@ mod account;
 mod faults;
 mod forward;
 mod images;
+mod operations;
 mod repository;
 mod setbacks;
 mod story;
 
-use repository::Repository;
+use repository::{PROJECT, Repository};
 use story::act;
 
 /// Where the roles are.
 const SYSTEM: &str = "bowline-system";
+/// What runs there.
+const ROLES: [&str; 3] = ["statefulset/bowline-control", "deployment/bowline-gateway", "deployment/bowline-operator"];
 /// Where the application and its prompts are.
 const NAMESPACE: &str = "desk";
 /// How long a rollout, or anything else of the story, may take.
@@ -69,14 +72,17 @@ fn play(
     many: Option<u32>,
 ) -> anyhow::Result<()> {
     act("installed", || install(workspace, cluster, &folder.join("volume")))?;
-    let repository = Repository::create(workspace, bowline, folder)?;
+    let create = |name: &str, project: &str| Repository::create(workspace, bowline, folder, (name, project));
+    let repository = create(NAMESPACE, PROJECT)?;
     act("the namespace of the project", || namespace(cluster, &repository))?;
     let first = story::play(cluster, &repository)?;
     account::play(cluster)?;
     setbacks::each(cluster, &repository)?;
-    // The change is taken back while everything else breaks: that is worse than what is live, so it is rolled back.
+    operations::each(workspace, cluster, &repository, &create("second", "second")?)?;
+    // The change is taken back while everything else breaks: that is worse than what is live, so it is rolled back. What the control role knows of
+    // it is lost at first.
     repository.restore(&first.commit, "take the examples back")?;
-    repository.push(cluster, Some("ci"))?;
+    operations::restored(cluster, &repository)?;
     match many {
         Some(count) => faults::many(cluster, count)?,
         None => faults::EACH.into_iter().try_for_each(|fault| fault.happen(cluster))?,
@@ -91,7 +97,7 @@ fn install(workspace: &Workspace, cluster: &ControlPlane, volume: &Path) -> anyh
     cluster.apply("", &persistent_volume(volume), &[])?;
     let manifest = workspace.root.join("deploy/install.yaml").display().to_string();
     cluster.kubectl(&["apply", "--server-side", "--filename", &manifest])?;
-    for object in ["statefulset/bowline-control", "deployment/bowline-gateway", "deployment/bowline-operator"] {
+    for object in ROLES {
         cluster.kubectl(&["rollout", "status", object, "--namespace", SYSTEM, "--timeout=180s"])?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::control_plane::{ControlPlane, until_within};
 use super::repository::Repository;
 use super::story::{self, Counts, act};
-use super::{PATIENCE, SYSTEM};
+use super::{PATIENCE, ROLES, SYSTEM};
 use crate::process;
 
 /// The calls that must be answered after a fault before the next one.
@@ -39,18 +39,7 @@ pub(super) const EACH: [Fault; 5] =
 impl Fault {
     /// Lets it happen under the traffic of the application, and waits until everything is as before.
     pub(super) fn happen(self, cluster: &ControlPlane) -> anyhow::Result<()> {
-        let before = story::counts(cluster, "desk")?;
-        act(&format!("{self:?}"), || {
-            self.strike(cluster)?;
-            for object in ["statefulset/bowline-control", "deployment/bowline-gateway", "deployment/bowline-operator"] {
-                cluster.kubectl(&["rollout", "status", object, "--namespace", SYSTEM, "--timeout=120s"])?;
-            }
-            served(cluster, before.ok + CALLS_BETWEEN).map(drop)
-        })?;
-        let after = story::counts(cluster, "desk")?;
-        let retried = after.retried - before.retried;
-        println!("  {} calls meanwhile, {retried} connections made once more, none failed", after.ok - before.ok);
-        Ok(())
+        under_traffic(cluster, &format!("{self:?}"), || self.strike(cluster))
     }
 
     fn strike(self, cluster: &ControlPlane) -> anyhow::Result<()> {
@@ -94,6 +83,26 @@ impl Fault {
     }
 }
 
+/// Lets something happen under the traffic of the application, and waits until every role is ready and more calls were answered. None may fail.
+pub(super) fn under_traffic(
+    cluster: &ControlPlane,
+    what: &str,
+    happens: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let before = story::counts(cluster, "desk")?;
+    act(what, || {
+        happens()?;
+        for object in ROLES {
+            cluster.kubectl(&["rollout", "status", object, "--namespace", SYSTEM, "--timeout=120s"])?;
+        }
+        served(cluster, before.ok + CALLS_BETWEEN).map(drop)
+    })?;
+    let after = story::counts(cluster, "desk")?;
+    let retried = after.retried - before.retried;
+    println!("  {} calls meanwhile, {retried} connections made once more, none failed", after.ok - before.ok);
+    Ok(())
+}
+
 /// Lets faults happen in an order, and after numbers of calls, that nobody chose.
 pub(super) fn many(cluster: &ControlPlane, count: u32) -> anyhow::Result<()> {
     let mut draw = 0x9e37_79b9_u32;
@@ -119,7 +128,7 @@ fn gateway(cluster: &ControlPlane) -> anyhow::Result<String> {
 }
 
 /// Waits until so many calls were answered, and none failed.
-fn served(cluster: &ControlPlane, calls: u64) -> anyhow::Result<Counts> {
+pub(super) fn served(cluster: &ControlPlane, calls: u64) -> anyhow::Result<Counts> {
     let mut last = Counts::default();
     until_within(PATIENCE, &format!("{calls} calls are answered"), || {
         last = story::counts(cluster, "desk")?;

@@ -11,10 +11,16 @@ use crate::workspace::Workspace;
 
 /// The prompt of the story.
 pub(super) const PROMPT: &str = "support/classify";
+/// The project of the example.
+pub(super) const PROJECT: &str = "support-desk";
+/// The file of the prompt.
+const PROMPT_FILE: &str = "prompts/support/classify.prompt";
 
 /// A Git repository with the prompts of the support desk, as a team has it, and the command line beside it.
 pub(super) struct Repository {
     folder: PathBuf,
+    /// The namespace and the name in the registry.
+    name: String,
     bowline: PathBuf,
     examples: PathBuf,
 }
@@ -32,18 +38,27 @@ pub(super) struct Pushed {
 // === impl Repository ===
 
 impl Repository {
-    /// Makes the repository with a first commit and a key that signs.
-    pub(super) fn create(workspace: &Workspace, bowline: &Path, folder: &Path) -> anyhow::Result<Self> {
+    /// Makes the repository of a project with a first commit and keys that sign. `name` is where its bundles are in the registry.
+    pub(super) fn create(
+        workspace: &Workspace,
+        bowline: &Path,
+        folder: &Path,
+        (name, project): (&str, &str),
+    ) -> anyhow::Result<Self> {
         let examples = workspace.root.join("examples");
-        let repository = Self { folder: folder.join("desk"), bowline: bowline.to_owned(), examples };
+        let (folder, name) = (folder.join(name), name.to_owned());
+        let repository = Self { folder, name, bowline: bowline.to_owned(), examples };
         let desk = |name: &str| repository.examples.join("support-desk").join(name);
         fs::create_dir_all(&repository.folder).context("making a repository")?;
         process::output(Command::new("cp").arg("--recursive").arg(desk("prompts")).arg(&repository.folder))?;
-        let project = repository.examples.join("kubernetes/bowline.yaml");
-        fs::copy(project, repository.folder.join("bowline.yaml")).context("copying the project file")?;
+        let file = repository.examples.join("kubernetes/bowline.yaml");
+        fs::copy(file, repository.folder.join("bowline.yaml")).context("copying the project file")?;
+        if project != PROJECT {
+            repository.replace("bowline.yaml", PROJECT, project)?;
+        }
         fs::write(repository.folder.join(".gitignore"), ".bowline/\nkeys/\n").context("writing .gitignore")?;
         repository.git(&["init", "--quiet", "--initial-branch", "main"])?;
-        for key in ["ci", "stranger"] {
+        for key in ["ci", "stranger", "next"] {
             repository.bowline(&["bundle", "key", "generate", "--to", &format!("keys/{key}"), "--no-password"])?;
         }
         repository.commit("sort the tickets of the support desk")?;
@@ -73,6 +88,13 @@ impl Repository {
         self.commit(message)
     }
 
+    /// Commits a change of the prompt that is neither better nor worse, with a plan whose rollout ends only when somebody ends it.
+    pub(super) fn try_long(&self) -> anyhow::Result<()> {
+        self.replace(PROMPT_FILE, "Answer with a JSON object that holds", "Answer with one JSON object that holds")?;
+        self.replace("bowline.yaml", "stage_units: 10", "stage_units: 100000")?;
+        self.commit("say that it is one object")
+    }
+
     /// Commits the prompts as they were in another commit.
     pub(super) fn restore(&self, commit: &str, message: &str) -> anyhow::Result<()> {
         self.git(&["checkout", "--quiet", commit, "--", "prompts"])?;
@@ -83,7 +105,7 @@ impl Repository {
     pub(super) fn push(&self, cluster: &ControlPlane, key: Option<&str>) -> anyhow::Result<Pushed> {
         self.bowline(&["bundle", "build"])?;
         let registry = Forward::open(cluster, super::NAMESPACE, "service/registry", ":5000")?;
-        let target = format!("{}/desk/prompts:main", registry.address);
+        let target = format!("{}/{}/prompts:main", registry.address, self.name);
         let key = key.map(|key| format!("keys/{key}.key"));
         let mut arguments = vec!["bundle", "push", &target, "--plain-http"];
         if let Some(key) = &key {
@@ -108,6 +130,13 @@ impl Repository {
         let mut command = Command::new(&self.bowline);
         command.current_dir(&self.folder).env_remove("BOWLINE_CONTROL").env_remove("BOWLINE_ADMIN_TOKEN");
         command
+    }
+
+    fn replace(&self, file: &str, from: &str, to: &str) -> anyhow::Result<()> {
+        let path = self.folder.join(file);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {file}"))?;
+        anyhow::ensure!(text.contains(from), "{file} has no `{from}`");
+        fs::write(&path, text.replacen(from, to, 1)).with_context(|| format!("writing {file}"))
     }
 
     fn commit(&self, message: &str) -> anyhow::Result<()> {

@@ -23,6 +23,16 @@ pub(super) fn each(cluster: &ControlPlane, repository: &Repository) -> anyhow::R
         })?;
     }
     act("the same bundle, signed", || released(cluster, repository))?;
+    act("the tag is moved during a rollout", || moved(cluster, repository, &live))?;
+    act("the key of the signer is replaced, and put back", || {
+        key_of_signer(cluster, repository, "next")?;
+        repository.touch("after the key was replaced")?;
+        let pushed = repository.push(cluster, Some("ci"))?;
+        seen(cluster, &pushed)?;
+        says(cluster, "Stalled", "True", "VerificationFailed")?;
+        key_of_signer(cluster, repository, "ci")?;
+        story::bundle_ready(cluster, &pushed)
+    })?;
     act("the registry is down", || {
         desk(cluster, &["scale", "deployment/registry", "--replicas=0"])?;
         says(cluster, "Reconciling", "True", "RegistryUnavailable")?;
@@ -38,8 +48,34 @@ pub(super) fn each(cluster: &ControlPlane, repository: &Repository) -> anyhow::R
     })
 }
 
+/// Pushes a candidate and, while that is tried, what is live again: the rollout ends, and nothing moved.
+fn moved(cluster: &ControlPlane, repository: &Repository, live: &str) -> anyhow::Result<()> {
+    repository.try_long()?;
+    let candidate = repository.push(cluster, Some("ci"))?;
+    says(cluster, "Reconciling", "True", "RollingOut")?;
+    repository.revert()?;
+    let back = repository.push(cluster, Some("ci"))?;
+    ensure!(back.version == live, "{} is pushed, not what is live", back.version);
+    story::ended(cluster, &candidate.version, "superseded")?;
+    story::bundle_ready(cluster, &back)?;
+    ensure!(story::live(cluster)? == live, "{} is live", story::live(cluster)?);
+    let rows = story::log(cluster, repository)?;
+    let ends = rows.iter().filter(|row| row["action"] == "superseded").count();
+    ensure!(ends == 1, "the rollout ended {ends} times");
+    Ok(())
+}
+
+/// Replaces the key in the Secret that the PromptBundle names.
+fn key_of_signer(cluster: &ControlPlane, repository: &Repository, key: &str) -> anyhow::Result<()> {
+    let file = format!("--from-file=cosign.pub={}", repository.public_key(key).display());
+    let dry = ["--dry-run=client", "--output=yaml"];
+    let secret = desk(cluster, &[&["create", "secret", "generic", "cosign", &file][..], &dry].concat())?;
+    // Whoever wrote it first keeps nothing of it.
+    cluster.apply("", &secret, &["--force-conflicts"])
+}
+
 /// Pushes the bundle with the right key, after which all is well.
-fn released(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<()> {
+pub(super) fn released(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<()> {
     let pushed = repository.push(cluster, Some("ci"))?;
     seen(cluster, &pushed)?;
     story::bundle_ready(cluster, &pushed)?;
@@ -47,7 +83,7 @@ fn released(cluster: &ControlPlane, repository: &Repository) -> anyhow::Result<(
 }
 
 /// Waits until the operator has seen a bundle.
-fn seen(cluster: &ControlPlane, pushed: &Pushed) -> anyhow::Result<()> {
+pub(super) fn seen(cluster: &ControlPlane, pushed: &Pushed) -> anyhow::Result<()> {
     let digest = format!("--for=jsonpath={{.status.digest}}={}", pushed.bundle);
     desk(cluster, &["wait", "promptbundle/desk", &digest, "--timeout=60s"]).map(drop)
 }

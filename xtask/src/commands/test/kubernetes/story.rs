@@ -206,8 +206,7 @@ pub(super) fn log(cluster: &ControlPlane, repository: &Repository) -> anyhow::Re
 
 /// Calls the command line against the control role of the cluster.
 pub(super) fn control(cluster: &ControlPlane, repository: &Repository, arguments: &[&str]) -> anyhow::Result<String> {
-    // The same port on this side: the console and its API are for hosts that they know.
-    let way = Forward::open(cluster, SYSTEM, "statefulset/bowline-control", "7081")?;
+    let way = Forward::open(cluster, SYSTEM, "statefulset/bowline-control", ":7081")?;
     let template = r#"--output=go-template={{index .data "admin.token" | base64decode}}"#;
     let token = cluster.kubectl(&["get", "secret", "bowline-tokens", "--namespace", SYSTEM, template])?;
     let mut command = repository.command();
