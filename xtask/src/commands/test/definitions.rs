@@ -56,8 +56,6 @@ impl Definition {
         let file = self.path(workspace)?.display().to_string();
         // Published with fields that say nothing, such as a status; strictness is for what is ours.
         cluster.kubectl(&["apply", "--server-side", "--filename", &file])?;
-        let definition = format!("crd/{}", self.resource);
-        cluster.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=30s"])?;
         until(&format!("{} are served", self.resource), || Ok(cluster.kubectl(&["get", self.resource]).is_ok()))
     }
 
