@@ -188,9 +188,10 @@ def rule(text, variables):
     return all(holds(comparison) for comparison in text.split("&&"))
 
 
-def shell(name, command, script, folder, environment):
+def shell(name, command, script, folder, environment, arguments=()):
+    command = [*command, script, *arguments]
     ran = subprocess.run(
-        [*command, script], cwd=folder, env=environment, capture_output=True, text=True, timeout=STEP_SECONDS, stdin=subprocess.DEVNULL
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=STEP_SECONDS, stdin=subprocess.DEVNULL
     )
     print(f"--- {name}: {ran.returncode}\n{ran.stdout}{ran.stderr}")
     if ran.returncode:

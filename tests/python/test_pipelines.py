@@ -10,11 +10,14 @@ import pytest
 
 from conftest import Program, binary, manifest
 from pipelines import ROOT, Failed, Pipeline, Workflow, clean_environment, clone, commit, load
+from pods import Task, Template
 
 ACTION = "ci/github/action.yml"
 WORKFLOW = "examples/support-desk/.github/workflows/bowline.yml"
 TEMPLATE = "ci/gitlab/bowline.gitlab-ci.yml"
 PIPELINE = "examples/support-desk/.gitlab-ci.yml"
+TASK = "deploy/tekton/bowline.yaml"
+WORKFLOW_TEMPLATE = "deploy/argo-workflows/bowline.yaml"
 
 # Programs that the jobs use and that are not Bowline: each writes down how it was called, and what it was given to read.
 RECORDER = """\
@@ -221,3 +224,71 @@ def test_a_merge_request_on_gitlab_gets_the_report_as_a_note(origin, tmp_path, e
     assert run.ran == ["bowline:gate"]
     record = (tmp_path / "record").read_text()
     assert "https://gitlab.example/api/v4/projects/1/merge_requests/7/notes" in record
+
+
+def secret(environment):
+    """What is in the Secret `bowline-ci`."""
+    return {name: environment[name] for name in ["BOWLINE_SIGNING_KEY", "COSIGN_PASSWORD"]}
+
+
+@pytest.fixture
+def folders(origin, tmp_path):
+    """A clone, and an empty folder for what a pod writes."""
+    checkout, scratch = tmp_path / "checkout", tmp_path / "pod"
+    clone(origin, checkout)
+    scratch.mkdir()
+    return checkout, scratch
+
+
+def test_a_task_of_tekton_publishes_a_bundle(folders, tmp_path, environment, registry):
+    needs_commands("check", "test", "bundle")
+    checkout, scratch = folders
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    params = {"image": "x", "bundle": f"{registry}/desk/tekton/prompts:main", "registry-arguments": ["--plain-http"]}
+    run = Task(TASK, scratch, environment, params, {"source": checkout, "reports": reports}, secret(environment))
+    run.run()
+    assert run.ran == ["check", "gate", "publish"]
+    # By the digest that it tells, it is there.
+    bundle = manifest(registry, "desk/tekton/prompts", run.result("digest"))
+    assert bundle["artifactType"] == "application/vnd.bowline.bundle.v1"
+    assert sorted(path.name for path in reports.iterdir()) == ["attestation.json", "junit.xml", "report.md"]
+
+
+def test_a_task_of_tekton_without_a_bundle_publishes_nothing(folders, environment):
+    needs_commands("check", "test", "bundle")
+    checkout, scratch = folders
+    run = Task(TASK, scratch, environment, {"image": "x"}, {"source": checkout}, {})
+    run.run()
+    assert (run.ran, run.result("digest")) == (["check", "gate", "publish"], "")
+    assert (scratch / "report.md").exists()
+
+
+def test_a_workflow_of_argo_publishes_a_bundle(folders, environment, registry):
+    needs_commands("check", "test", "bundle")
+    checkout, scratch = folders
+    parameters = {"image": "x", "repository": "https://git.example/desk.git", "revision": "main"}
+    parameters |= {"bundle": f"{registry}/desk/argo/prompts:main", "registry-arguments": "--plain-http"}
+    run = Template(WORKFLOW_TEMPLATE, scratch, checkout, environment, parameters, secret(environment))
+    assert run.git == {"repo": "https://git.example/desk.git", "revision": "main"}
+    run.run()
+    bundle = manifest(registry, "desk/argo/prompts", run.output("digest"))
+    assert bundle["artifactType"] == "application/vnd.bowline.bundle.v1"
+
+
+@pytest.mark.parametrize("bundle", ["", "127.0.0.1:9/desk/prompts:main"])
+def test_a_workflow_of_argo_publishes_nothing_that_it_should_not(folders, environment, bundle):
+    needs_commands("check", "test", "bundle")
+    checkout, scratch = folders
+    parameters = {"image": "x", "repository": "https://git.example/desk.git", "bundle": bundle}
+    if bundle:
+        prompt = checkout / "prompts/support/classify.prompt"
+        prompt.write_text(prompt.read_text() + "{{nobody}}\n")
+    run = Template(WORKFLOW_TEMPLATE, scratch, checkout, environment, parameters, {})
+    if bundle:
+        with pytest.raises(Failed, match="script ended with 1"):
+            run.run()
+    else:
+        run.run()
+    assert run.output("digest") == ""
+    assert (scratch / "report.md").exists() == (not bundle)

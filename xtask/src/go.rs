@@ -1,10 +1,11 @@
-//! Programs that are published as Go modules, built once and kept.
+//! Programs that are published as Go modules, built once and kept, and files of such modules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use serde::Deserialize;
 
 use crate::environment;
 use crate::process;
@@ -76,6 +77,40 @@ impl Package<'_> {
         let values = self.values.iter().map(|(variable, value)| format!(" -X {variable}={value}"));
         format!("-s -w{}", values.collect::<String>())
     }
+}
+
+/// Returns the folder of a module that `go.mod` of a folder requires, downloaded if it is not there. Nothing is built.
+///
+/// # Errors
+/// The module is not required, or not with the content that `go.sum` says.
+pub(crate) fn module(workspace: &Workspace, folder: &str, module: &str) -> anyhow::Result<PathBuf> {
+    let go = environment::program(&["go"])
+        .context("`go` is missing, which fetches published Go modules\nhint: install Go 1.26 or later")?;
+    let text = |name: &str| workspace.text(&Path::new(folder).join(name));
+    let go_mod = text("go.mod")?;
+    let version = required(&go_mod, module).with_context(|| format!("{folder}/go.mod does not require {module}"))?;
+    // Go checks what it has a line for, and adds a line otherwise.
+    let line = format!("{module} {version} h1:");
+    anyhow::ensure!(
+        text("go.sum")?.lines().any(|found| found.starts_with(&line)),
+        "{folder}/go.sum has no line `{line}…`"
+    );
+    let mut command = Command::new(go);
+    command.args(["mod", "download", "-json", &format!("{module}@{version}")]);
+    command.current_dir(workspace.root.join(folder)).env("GOWORK", "off");
+    let said = process::output(&mut command)?;
+    let downloaded: Downloaded =
+        serde_json::from_str(&said).with_context(|| format!("reading what `go mod download` says: {said}"))?;
+    Ok(downloaded.folder)
+}
+
+/// What `go mod download -json` says of a module.
+///
+/// Source: <https://go.dev/ref/mod#go-mod-download>, read 2026-11-25.
+#[derive(Deserialize)]
+struct Downloaded {
+    #[serde(rename = "Dir")]
+    folder: PathBuf,
 }
 
 /// Returns the version of a module that a `go.mod` requires.

@@ -1,5 +1,8 @@
 //! Events: what happened to an object, for `kubectl describe` and whoever collects them.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bowline_types::chain;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -9,6 +12,8 @@ use crate::condition::cut;
 
 /// The longest note, in bytes, as the API has it.
 const NOTE_BYTES_MAX: usize = 1_024;
+/// Of how many objects and reasons it is known what was said last. Beyond, it may be said again.
+const SAID_MAX: usize = 1_024;
 /// Who reports, in events.
 const CONTROLLER: &str = "bowline-operator";
 
@@ -39,7 +44,20 @@ pub(crate) enum Reason {
 
 /// Where events go. One that cannot be written is no reason to stop: conditions say what holds.
 #[derive(Clone)]
-pub(crate) struct Events(Recorder);
+pub(crate) struct Events {
+    client: kube::Client,
+    reporter: Reporter,
+    said: Arc<Mutex<BTreeMap<About, Said>>>,
+}
+
+/// An object, by its UID, and a reason.
+type About = (String, &'static str);
+
+/// What was said last, and who counts it when it is said again. A recorder counts by object and reason, and would take another note for the same.
+struct Said {
+    note: String,
+    recorder: Recorder,
+}
 
 // === impl Reason ===
 
@@ -99,19 +117,22 @@ impl Reason {
 
 impl Events {
     pub(crate) fn new(client: kube::Client, instance: String) -> Self {
-        Self(Recorder::new(client, Reporter { controller: CONTROLLER.to_owned(), instance: Some(instance) }))
+        let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(instance) };
+        Self { client, reporter, said: Arc::default() }
     }
 
     /// Tells something about an object. The same again within a few minutes is counted and not repeated.
     pub(crate) async fn tell(&self, about: &ObjectReference, reason: Reason, note: impl AsRef<str>) {
+        let note = cut(note.as_ref(), NOTE_BYTES_MAX);
+        let recorder = self.recorder(about, reason, &note);
         let event = Event {
             type_: reason.type_(),
             reason: reason.as_str().to_owned(),
-            note: Some(cut(note.as_ref(), NOTE_BYTES_MAX)),
+            note: Some(note),
             action: reason.as_str().to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.0.publish(&event, about).await {
+        if let Err(error) = recorder.publish(&event, about).await {
             debug!(
                 error = chain(&error),
                 reason = reason.as_str(),
@@ -119,5 +140,71 @@ impl Events {
                 "an event could not be written"
             );
         }
+    }
+    /// Returns the recorder that counts this note; a new one where another was said last.
+    fn recorder(&self, about: &ObjectReference, reason: Reason, note: &str) -> Recorder {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (about.uid.clone().unwrap_or_default(), reason.as_str());
+        if let Some(last) = said.get(&key).filter(|last| last.note == note) {
+            return last.recorder.clone();
+        }
+        if said.len() >= SAID_MAX {
+            said.clear();
+        }
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        said.insert(key, Said { note: note.to_owned(), recorder: recorder.clone() });
+        recorder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Method, Request, Response};
+    use http_body_util::BodyExt as _;
+    use kube::client::Body;
+
+    use super::*;
+
+    /// Answers everything with what it was sent, and keeps how it was asked.
+    fn client(asked: &Arc<Mutex<Vec<Method>>>) -> kube::Client {
+        let asked = Arc::clone(asked);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            asked.lock().unwrap().push(request.method().clone());
+            async move {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                Ok::<_, Infallible>(Response::new(Body::from(body.to_vec())))
+            }
+        });
+        kube::Client::new(server, "desk")
+    }
+
+    #[tokio::test]
+    async fn the_same_is_counted_and_something_else_is_told() {
+        let asked = Arc::default();
+        let events = Events::new(client(&asked), "one".to_owned());
+        let about = |uid: &str| ObjectReference {
+            uid: Some(uid.to_owned()),
+            name: Some("llm".to_owned()),
+            namespace: Some("desk".to_owned()),
+            ..ObjectReference::default()
+        };
+        for (uid, note) in [("1", "up"), ("1", "up"), ("1", "down"), ("2", "down"), ("1", "down")] {
+            events.tell(&about(uid), Reason::Scaled, note).await;
+        }
+        assert_eq!(*asked.lock().unwrap(), [Method::POST, Method::PATCH, Method::POST, Method::POST, Method::PATCH]);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _entered = runtime.enter();
+        let events = Events::new(client(&Arc::default()), "one".to_owned());
+        for uid in 0..=SAID_MAX {
+            let about = ObjectReference { uid: Some(uid.to_string()), ..ObjectReference::default() };
+            events.recorder(&about, Reason::Scaled, "up");
+        }
+        assert_eq!(events.said.lock().unwrap().len(), 1);
     }
 }

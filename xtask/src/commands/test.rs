@@ -14,6 +14,7 @@ mod browser;
 mod chart;
 mod cluster;
 pub(super) mod control_plane;
+mod definitions;
 mod deny;
 pub(super) mod kubernetes;
 mod python;

@@ -6,6 +6,7 @@ use crate::commands::Outcome;
 use crate::workspace::Workspace;
 
 mod access;
+mod backends;
 mod projections;
 mod rules;
 
@@ -26,6 +27,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
         rules::check(cluster).context("the rules of the kinds")?;
         projections::check(cluster).context("what becomes of projections")?;
         access::check(cluster).context("who may do what")?;
+        backends::check(workspace, cluster).context("the objects of model servers")?;
         explained(cluster)?;
         again(cluster, &deploy("crds")).context("a definition that is deleted and applied again")?;
         // The policies let a namespace go with everything in it.

@@ -12,6 +12,7 @@ use crate::environment;
 use crate::workspace::Workspace;
 
 mod account;
+mod backends;
 mod faults;
 mod forward;
 mod images;
@@ -87,7 +88,8 @@ fn play(
         Some(count) => faults::many(cluster, count)?,
         None => faults::EACH.into_iter().try_for_each(|fault| fault.happen(cluster))?,
     }
-    faults::nothing_is_left_over(cluster, &repository)
+    faults::nothing_is_left_over(cluster, &repository)?;
+    backends::play(cluster)
 }
 
 /// Installs Bowline as `docs/kubernetes.md` says, and waits until every pod is ready.

@@ -1,3 +1,8 @@
+use std::fs;
+use std::path::Path;
+
+use bowline_prompt::yaml;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use super::*;
@@ -41,7 +46,7 @@ fn rendered(spec: &Value, keda: Option<KedaTrigger>) -> Result<Rendered, RenderE
     render(&backend(spec), &classes, 1, &autoscaling).map(|rendered| rendered.expect("it serves"))
 }
 
-/// Returns every object as one List, the form in which `cargo xtask test --only model-servers` sends it to a real API server.
+/// Returns every object as one List, the form in which the step `api server` of `cargo xtask test` shows it to a real API server.
 fn list(rendered: &Rendered) -> Value {
     let Rendered { deployment, service, cache, claims, autoscaler, scaled_object } = rendered;
     let scaled_object: Option<&DynamicObject> = scaled_object.as_ref();
@@ -61,13 +66,24 @@ fn golden(name: &str, spec: Value) {
 }
 
 fn golden_with(name: &str, spec: &Value, keda: Option<KedaTrigger>) {
-    let settings = {
-        let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path("../../../manifests");
-        settings.set_prepend_module_to_snapshot(false);
-        settings
-    };
-    settings.bind(|| insta::assert_json_snapshot!(name, list(&rendered(spec, keda).unwrap())));
+    keep(name, &list(&rendered(spec, keda).unwrap()));
+}
+
+fn keep(name: &str, list: &Value) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../../manifests");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_json_snapshot!(name, list));
+}
+
+/// Returns the classes that an overlay of `deploy/overlays` brings.
+fn classes_of(overlay: &str) -> Accelerators {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/overlays");
+    let file = root.join(overlay).join("accelerators.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let map: ConfigMap = yaml::decode(overlay, &yaml::parse(overlay, &text, 0).unwrap()).unwrap();
+    Accelerators::parse(overlay, &map.data.unwrap()["accelerators.yaml"]).unwrap()
 }
 
 #[test]
@@ -96,6 +112,28 @@ fn golden_manifests() {
         json!({"image": "vllm/vllm-openai:v0.11.0", "model": "oci://registry.example/weights/qwen:72b",
                "accelerator": "nvidia-h100-claim", "acceleratorCount": 4, "cache": "300Gi", "scale": {"min": 1, "max": 4}}),
     );
+}
+
+/// What differs by class is the pod, and the claim of those that are claimed: one of each for every class of every overlay.
+#[test]
+fn golden_manifests_of_overlays() {
+    for overlay in ["aks", "eks", "gke", "onprem"] {
+        let classes = classes_of(overlay);
+        let mut items = Vec::new();
+        for name in classes.names() {
+            let count = classes.get(name).and_then(AcceleratorClass::count_only).unwrap_or(2);
+            let spec =
+                serve(json!({"image": "registry.example/vllm:0.11", "accelerator": name, "acceleratorCount": count}));
+            let mut backend = backend(&spec);
+            backend.metadata.name = Some(name.to_owned());
+            let autoscaling = Autoscaling { project: "support.desk".to_owned(), keda: None };
+            let rendered = render(&backend, &classes, 1, &autoscaling).unwrap().unwrap();
+            items.push(serde_json::to_value(&rendered.deployment).unwrap());
+            items.extend(rendered.claims.map(|claims| serde_json::to_value(claims).unwrap()));
+        }
+        assert!(items.len() > 1, "{overlay} has {} classes", items.len());
+        keep(&format!("overlay-{overlay}"), &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+    }
 }
 
 #[test]

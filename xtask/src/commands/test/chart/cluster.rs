@@ -1,11 +1,12 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 use super::super::control_plane::ControlPlane;
+use super::super::definitions::{HTTP_ROUTE, TASK, WORKFLOW_TEMPLATE};
 use super::{Rendering, schemas};
 use crate::go::Package;
 use crate::helm::{Helm, KINDS, Line, NAMESPACE, ROLES};
@@ -18,8 +19,13 @@ const KUBECONFORM: Package<'static> = Package {
     program: "kubeconform",
     values: &[],
 };
-/// Kinds that others bring: no schema of theirs is here, so their objects are rendered and no more.
+/// Kinds that others bring, which the schemas of an API server alone do not have.
 const FOREIGN: [&str; 3] = ["HTTPRoute", "PrometheusRule", "ServiceMonitor"];
+/// Those of them that no published module defines: their objects are rendered and no more.
+const UNDEFINED: [&str; 2] = ["PrometheusRule", "ServiceMonitor"];
+/// What runs the command line in pods, with a word that is in no definition when it is misspelt.
+const PIPELINES: [(&str, &str); 2] =
+    [("deploy/tekton/bowline.yaml", "steps:"), ("deploy/argo-workflows/bowline.yaml", "script:")];
 const OVERLAYS: [&str; 4] = ["aks", "eks", "gke", "onprem"];
 const DRY: [&str; 1] = ["--dry-run=server"];
 
@@ -33,13 +39,30 @@ pub(super) fn check(workspace: &Workspace, cluster: &ControlPlane, renderings: &
     conform(workspace, cluster, renderings).context("kubeconform")?;
     // Of what is installed, the kinds stay.
     install(workspace, cluster).context("installing with Helm")?;
+    for definition in [HTTP_ROUTE, TASK, WORKFLOW_TEMPLATE] {
+        definition.apply(workspace, cluster)?;
+    }
+    pipelines(workspace, cluster)?;
     for rendering in renderings {
-        taken(cluster, &rendering.name, &rendering.own())?;
+        taken(cluster, &rendering.name, &rendering.defined())?;
     }
     for path in OVERLAYS.map(|name| format!("deploy/overlays/{name}")).iter().chain([&"deploy/base".to_owned()]) {
         let folder = workspace.root.join(path);
         taken(cluster, path, &cluster.kubectl(&["kustomize", &folder.display().to_string()])?)?;
     }
+    Ok(())
+}
+
+/// Holds the Task of Tekton and the WorkflowTemplate of Argo against the definitions of these kinds, fields and all.
+fn pipelines(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> {
+    for (path, word) in PIPELINES {
+        let text = workspace.text(Path::new(path))?;
+        taken(cluster, path, &text)?;
+        // It would have found a slip of the pen.
+        let wrong = text.replacen(word, &word.replace(':', "s:"), 1);
+        anyhow::ensure!(cluster.applied(&wrong, &DRY).is_err(), "the API server takes `{word}` misspelt, in {path}");
+    }
+    println!("taken as their own modules define them: {}", PIPELINES.map(|(path, _)| path).join(", "));
     Ok(())
 }
 
@@ -75,7 +98,7 @@ fn conform(workspace: &Workspace, cluster: &ControlPlane, renderings: &[Renderin
         files.push(file);
     }
     print!("{count} kinds of the API server; {}", call(&files)?);
-    println!("not held against a schema, as they come from others: {}", FOREIGN.join(", "));
+    println!("not held against a schema, as no published module defines them: {}", UNDEFINED.join(", "));
     // It would have found something.
     let wrong = folder.path().join("wrong.yaml");
     let text =
@@ -119,9 +142,10 @@ fn install(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> 
 // === impl Rendering ===
 
 impl Rendering {
-    /// Returns what this cluster has the kinds of.
-    fn own(&self) -> String {
-        let is_own = |document: &&str| FOREIGN.iter().all(|kind| !document.contains(&format!("\nkind: {kind}\n")));
-        self.text.split("\n---\n").filter(is_own).collect::<Vec<_>>().join("\n---\n")
+    /// Returns what this cluster has the kinds of, whoever brings them.
+    fn defined(&self) -> String {
+        let is_defined =
+            |document: &&str| UNDEFINED.iter().all(|kind| !document.contains(&format!("\nkind: {kind}\n")));
+        self.text.split("\n---\n").filter(is_defined).collect::<Vec<_>>().join("\n---\n")
     }
 }
