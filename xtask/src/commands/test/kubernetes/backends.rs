@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::control_plane::{ControlPlane, until_within};
 use super::forward::Forward;
-use super::repository::PROMPT;
+use super::repository::{PROJECT, PROMPT};
 use super::story::{act, get};
 use super::{NAMESPACE, PATIENCE, SYSTEM, desk};
 
@@ -61,7 +61,9 @@ pub(super) fn play(cluster: &ControlPlane) -> anyhow::Result<()> {
     })?;
     let way = Forward::open(cluster, SYSTEM, "service/bowline-gateway", ":80")?;
     let template = r#"--output=go-template={{index .data "OPENAI_API_KEY" | base64decode}}"#;
-    let key = desk(cluster, &["get", "secret", "desk-key", template])?.trim().to_owned();
+    let name = "--output=jsonpath={.spec.keys[0].secretName}";
+    let secret = desk(cluster, &["get", "promptbundle/desk", name])?;
+    let key = desk(cluster, &["get", "secret", &secret, template])?.trim().to_owned();
     let caller = Caller { address: way.address.clone(), key };
     act("calls wait for the first pod", || waiting(cluster, &caller, &node))?;
     act("nobody calls, and the last pod goes", || {
@@ -169,7 +171,7 @@ fn is_quiet(cluster: &ControlPlane) -> anyhow::Result<bool> {
     for pod in pods.split_whitespace() {
         let path = format!("/api/v1/namespaces/{SYSTEM}/pods/http:{pod}:7083/proxy/backends");
         let loads: Value = serde_json::from_str(&cluster.kubectl(&["get", "--raw", &path])?)?;
-        let last = loads["support-desk"]["openai"]["last_call_seconds"].as_f64();
+        let last = loads[PROJECT]["openai"]["last_call_seconds"].as_f64();
         if last.is_some_and(|seconds| seconds < FRESH_SECONDS) {
             return Ok(false);
         }
