@@ -97,6 +97,10 @@ impl<'a> Launcher<'a> {
     fn wait(&mut self, component: Component, stopwatch: Stopwatch) -> anyhow::Result<()> {
         loop {
             self.check_children()?;
+            // One that was found running may have been about to end, as after a kill a moment ago.
+            if self.state.process(component).is_none() {
+                self.spawn(component)?;
+            }
             let Err(reason) = probe::check(component, self.layout, self.state) else { break };
             let log = self.layout.log(component);
             anyhow::ensure!(
