@@ -35,7 +35,8 @@ pub(super) fn each(
     under_traffic(cluster, "a stranger takes the lease", || lease(cluster, repository))?;
     act("the namespace of a project is deleted", || namespace(cluster, second))?;
     let helm = Helm::build(workspace, Line::Four)?;
-    under_traffic(cluster, "from the manifest to Helm, with another log level", || upgrade(cluster, &helm))
+    under_traffic(cluster, "from the manifest to Helm, with another log level", || upgrade(cluster, &helm))?;
+    act("helm test", || tested(cluster, &helm))
 }
 
 /// Replaces the key of the application without waiting for its time: another Secret, which the application reads from then on, and the first one
@@ -159,6 +160,15 @@ fn upgrade(cluster: &ControlPlane, helm: &Helm) -> anyhow::Result<()> {
     command.args(["--take-ownership", "--force-conflicts", "--set", "logLevel=debug"]);
     command.arg("--kubeconfig").arg(cluster.folder.join("kubeconfig"));
     process::output(&mut command).context("installing over the manifest with Helm")?;
+    Ok(())
+}
+
+/// Has Helm run the test of the chart: a pod that asks the control API.
+fn tested(cluster: &ControlPlane, helm: &Helm) -> anyhow::Result<()> {
+    let mut command = helm.command();
+    command.args(["test", "bowline", "--namespace", SYSTEM, "--timeout=120s", "--kubeconfig"]);
+    let said = process::output(command.arg(cluster.folder.join("kubeconfig")))?;
+    ensure!(said.contains("bowline-test") && said.contains("Succeeded"), "`helm test` tests nothing: {said}");
     Ok(())
 }
 
