@@ -120,14 +120,18 @@ impl ErrorKind {
     }
 }
 
-/// Returns an error and its causes in one line, `outer: inner: innermost`.
+/// Returns an error and its causes in one line, `outer: inner: innermost`. A cause that was said already, as some libraries do within their own
+/// messages, is not repeated.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        // Writing to a String cannot fail.
-        let _ = write!(line, ": {cause}");
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            // Writing to a String cannot fail.
+            let _ = write!(line, ": {text}");
+        }
         source = cause.source();
     }
     line
@@ -149,5 +153,18 @@ mod tests {
     fn chain_joins_causes() {
         let inner = std::io::Error::other(std::io::Error::other("disk"));
         assert_eq!(chain(&inner), "disk");
+    }
+
+    #[test]
+    fn chain_says_nothing_twice() {
+        #[derive(Debug, thiserror::Error)]
+        enum Repeats {
+            #[error("no way: {0}")]
+            Outer(#[source] Box<Self>),
+            #[error("no file")]
+            Inner(#[source] std::io::Error),
+        }
+        let inner = Repeats::Inner(std::io::Error::other("disk"));
+        assert_eq!(chain(&Repeats::Outer(Box::new(inner))), "no way: no file: disk");
     }
 }

@@ -30,16 +30,19 @@ impl Failure {
         Self { internal: true, error }
     }
 
-    /// Returns the message with its causes; hints come last, each on a line of its own.
+    /// Returns the message with its causes, of which none is said twice; hints come last, each on a line of its own.
     pub(crate) fn message(&self) -> String {
-        let chain = self.error.chain().map(ToString::to_string).collect::<Vec<_>>();
-        let (mut what, mut hints) = (Vec::new(), Vec::new());
-        for text in chain {
+        let (mut what, mut hints) = (String::new(), Vec::new());
+        for text in self.error.chain().map(ToString::to_string) {
             let mut lines = text.lines();
-            what.extend(lines.by_ref().next().map(str::to_owned));
+            let first = lines.next().unwrap_or_default();
+            if !what.contains(first) {
+                what.push_str(if what.is_empty() { "" } else { ": " });
+                what.push_str(first);
+            }
             hints.extend(lines.map(str::to_owned));
         }
-        hints.insert(0, what.join(": "));
+        hints.insert(0, what);
         hints.join("\n")
     }
 
@@ -137,5 +140,11 @@ mod tests {
         let inner = anyhow::anyhow!("no such file\nhint: create it");
         let failure = Failure::from(Err::<(), _>(inner).context("could not read bowline.yaml").unwrap_err());
         assert_eq!(failure.message(), "could not read bowline.yaml: no such file\nhint: create it");
+    }
+
+    #[test]
+    fn a_cause_that_was_said_is_not_repeated() {
+        let inner = anyhow::anyhow!("no such file").context("no way: no such file\nhint: make one");
+        assert_eq!(Failure::from(inner).message(), "no way: no such file\nhint: make one");
     }
 }
