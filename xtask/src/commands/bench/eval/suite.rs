@@ -30,8 +30,22 @@ tests: file://cases.jsonl
 /// Where the suite is in its project.
 pub(super) const FILE: &str = "evals/tickets.yaml";
 
+/// What the cases of a suite are checked by.
+#[derive(Clone, Copy)]
+pub(super) enum Assertions {
+    /// What the suite says for all.
+    Shared,
+    /// That, and one that no other case has.
+    Own,
+}
+
 /// Writes a project with a suite of so many cases, and returns its folder.
-pub(super) fn write(folder: &Path, tickets: &str, cases: u32, provider: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn write(
+    folder: &Path,
+    tickets: &str,
+    (cases, assertions): (u32, Assertions),
+    provider: &str,
+) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder.join("evals"))?;
     let project = format!(
         "project: bench\nproviders:\n  openai: {{ kind: openai, base_url: \"{provider}/v1\", identity: openai }}\nenvironments: {{ dev: {{}} }}\n"
@@ -43,7 +57,11 @@ pub(super) fn write(folder: &Path, tickets: &str, cases: u32, provider: &str) ->
     for (number, ticket) in (0..cases).zip(tickets.iter().cycle()) {
         // The number makes each case another one.
         let text = format!("{} ({number})", ticket["text"].as_str().unwrap_or_default());
-        writeln!(lines, "{}", json!({ "vars": { "ticket": text, "category": ticket["category"] } }))?;
+        let mut case = json!({ "vars": { "ticket": text, "category": ticket["category"] } });
+        if let Assertions::Own = assertions {
+            case["assert"] = json!([{ "type": "not-icontains", "value": format!("ticket {number}") }]);
+        }
+        writeln!(lines, "{case}")?;
     }
     fs::write(folder.join("evals/cases.jsonl"), lines)?;
     Ok(folder.to_owned())
