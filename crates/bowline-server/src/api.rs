@@ -90,7 +90,7 @@ pub fn router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -
 /// admin token.
 pub fn api_router(control: Control, metrics: Arc<Metrics>, options: ServerOptions) -> Router {
     let server = Server::new(control, metrics, options);
-    finished(Router::new().nest("/api/v1", api(&server)).route("/healthz", get(healthy)), server)
+    finished(Router::new().nest("/api/v1", api(&server)).route("/healthz", get(alive)), server)
 }
 
 /// Returns `/metrics`, `/healthz` and `/readyz` of a control role, for those who watch it: the kubelet calls by the address of a pod, and sends no
@@ -185,8 +185,17 @@ async fn metrics_text(State(probe): State<Probe>) -> Result<Response> {
     Ok(([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], probe.metrics.encode()).into_response())
 }
 
-async fn healthy() -> &'static str {
+/// The process lives: all that somebody without a token learns on a listener for other machines.
+async fn alive() -> &'static str {
     "ok\n"
+}
+
+/// Healthy unless only another start can help; a store that is busy, full or not to be read recovers without one.
+async fn healthy(State(probe): State<Probe>) -> Result<&'static str> {
+    match probe.control.answers().await {
+        Err(error @ Error::Store(bowline_store::Error::Poisoned)) => Err(error),
+        _ => Ok("ok\n"),
+    }
 }
 
 /// Ready once the store answers.

@@ -27,12 +27,15 @@ mod version;
 pub struct ControlOptions {
     /// How long a gateway may serve a candidate without news from here. Default: 5 minutes.
     pub lease: Duration,
-    /// How often rollouts are looked at. Default: 200 ms.
+    /// How often rollouts are looked at, those without news once a second. Default: 200 ms.
     pub tick: Duration,
 }
 
 /// The most steps of one rollout before the others have their turn.
 const STEPS_PER_TICK_MAX: usize = 16;
+
+/// How long a rollout without news is not looked at: a thousand of them would otherwise keep a core busy.
+const REST: Duration = Duration::from_secs(1);
 
 /// The control role: the only writer of the store. Cheap to clone.
 #[derive(Clone)]
@@ -86,7 +89,7 @@ impl Control {
         let (snapshot, _) = watch::channel(Arc::new(Snapshot::empty(clock.now())));
         let (turn, changes) = (Mutex::default(), Changes::new(clock.now()));
         let control = Self { shared: Arc::new(Shared { store, clock, options, snapshot, changes, turn }) };
-        if let Err(error) = control.drive_all().await {
+        if let Err(error) = control.drive_all(Duration::ZERO).await {
             warn!(error = %error.message(), "a rollout could not be judged at the start");
         }
         let mut turn = control.shared.turn.lock().await;
@@ -129,12 +132,14 @@ impl Control {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Five ticks a second say the same thing; one line when it begins and one when it ends is enough.
         let mut failing = None;
+        // A candidate is served for a lease after each look.
+        let rest = REST.min(self.shared.options.lease / 3);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let failed = self.tick().await.err().map(|error| error.message());
+            let failed = self.pass(rest).await.err().map(|error| error.message());
             match &failed {
                 Some(error) if failed != failing => warn!(error, "rollouts could not be driven"),
                 None if failing.is_some() => info!("rollouts are driven again"),
@@ -149,7 +154,12 @@ impl Control {
     /// # Errors
     /// Fails where the store does, after every other rollout was looked at; what was decided stays decided.
     pub async fn tick(&self) -> Result<()> {
-        let driven = self.drive_all().await;
+        self.pass(Duration::ZERO).await
+    }
+
+    /// One tick; rollouts without news are left out until they have rested.
+    async fn pass(&self, rest: Duration) -> Result<()> {
+        let driven = self.drive_all(rest).await;
         let mut turn = self.shared.turn.lock().await;
         // A third of the lease: two renewals may fail before a candidate is no longer served.
         let due = self.now().since(turn.published_at) >= self.shared.options.lease / 3;
@@ -162,7 +172,7 @@ impl Control {
         driven
     }
 
-    async fn drive_all(&self) -> Result<()> {
+    async fn drive_all(&self, rest: Duration) -> Result<()> {
         let mut active = BTreeSet::new();
         // Project by project, as snapshots do: a list has an end, and nobody's rollout may lie beyond that of all of them.
         for project in self.shared.store.project_list().await? {
@@ -172,7 +182,7 @@ impl Control {
         let mut driven = Ok(());
         for id in &active {
             // One rollout that cannot be judged must not keep the others from their verdict.
-            let result = self.drive(*id).await;
+            let result = self.drive(*id, rest).await;
             driven = driven.and(result);
         }
         // Rollouts that started meanwhile have no judge yet.
@@ -181,8 +191,11 @@ impl Control {
     }
 
     /// Takes steps of one rollout while observations wait.
-    async fn drive(&self, id: RolloutId) -> Result<()> {
+    async fn drive(&self, id: RolloutId, rest: Duration) -> Result<()> {
         let mut turn = self.shared.turn.lock().await;
+        if !turn.driver.is_due(id, rest, self.now()) {
+            return Ok(());
+        }
         for _ in 0..STEPS_PER_TICK_MAX {
             let now = self.now();
             let store = self.shared.store.as_ref();

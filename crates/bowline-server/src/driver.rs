@@ -5,6 +5,7 @@
 //! gives the same bits, so no decision is lost or made twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bowline_canary::{Action, Arms, Design, Evidence, WhenUndecided};
 use bowline_registry::{Conclusion, End, VERDICT, advance, conclude, hold, observe};
@@ -24,15 +25,24 @@ pub(crate) use judge::Judge;
 #[derive(Default)]
 pub(crate) struct Driver {
     judges: BTreeMap<RolloutId, Judge>,
-    /// When each rollout was last judged: a candidate that nobody can judge must not be served on.
-    judged: BTreeMap<RolloutId, Timestamp>,
+    looks: BTreeMap<RolloutId, Look>,
+}
+
+/// The last look at a rollout.
+struct Look {
+    /// When it was judged: a candidate that nobody can judge must not be served on.
+    at: Timestamp,
+    /// Whether there was nothing new.
+    quiet: bool,
 }
 
 /// One step of a rollout, computed but not yet committed.
 pub(crate) struct Step {
     judge: Judge,
-    /// Its transaction; empty where there is nothing new.
+    /// Its transaction; empty where it is quiet.
     pub(crate) writes: Vec<Write>,
+    /// Whether there is nothing to write.
+    quiet: bool,
     /// Whether the stage, the state or the pointer changes, so that gateways must know.
     pub(crate) changed: bool,
     /// Whether more observations are waiting.
@@ -42,6 +52,11 @@ pub(crate) struct Step {
 // === impl Driver ===
 
 impl Driver {
+    /// Returns whether to look at a rollout now: at once where the last look brought something, else after `rest`.
+    pub(crate) fn is_due(&self, id: RolloutId, rest: Duration, now: Timestamp) -> bool {
+        self.looks.get(&id).is_none_or(|look| !look.quiet || now.since(look.at) >= rest)
+    }
+
     /// Computes the next step of a rollout; `None` where it has ended.
     ///
     /// # Errors
@@ -59,7 +74,8 @@ impl Driver {
         let batch = Batch::mature(store, &rollout, &mut judge, now).await?;
         let lost = lost(store, id).await?;
         let ruling = judge.rule(&rollout, lost, now);
-        let frozen = store.environment_fetch(rollout.scope.clone()).await?.is_some_and(|found| found.freeze.is_some());
+        let forward = matches!(ruling.decision.action, Action::Promote | Action::AdvanceStage { .. });
+        let frozen = forward && frozen(store, &rollout).await?;
 
         let more = batch.more;
         let quiet = batch.records.is_empty();
@@ -69,24 +85,24 @@ impl Driver {
         let changed = !change.is_empty();
         // A step without news writes nothing: the frontier only matters once there is something behind it.
         let writes = if quiet && !changed { Vec::new() } else { [observed, change].concat() };
-        Ok(Some(Step { judge, writes, changed, more }))
+        Ok(Some(Step { judge, quiet: writes.is_empty(), writes, changed, more }))
     }
 
     /// Keeps what a committed step has learned.
     pub(crate) fn settle(&mut self, id: RolloutId, step: Step, now: Timestamp) {
         self.judges.insert(id, step.judge);
-        self.judged.insert(id, now);
+        self.looks.insert(id, Look { at: now, quiet: step.quiet });
     }
 
     /// Forgets the rollouts that have ended.
     pub(crate) fn retain(&mut self, active: &BTreeSet<RolloutId>) {
         self.judges.retain(|id, _| active.contains(id));
-        self.judged.retain(|id, _| active.contains(id));
+        self.looks.retain(|id, _| active.contains(id));
     }
 
     /// Returns when a rollout was last judged: at its start, where it has not been yet.
     pub(crate) fn judged_at(&self, rollout: &RolloutRecord) -> Timestamp {
-        self.judged.get(&rollout.id).copied().unwrap_or(rollout.started_at)
+        self.looks.get(&rollout.id).map_or(rollout.started_at, |look| look.at)
     }
 
     /// Returns the judge of a rollout as its log leaves it.
@@ -100,6 +116,11 @@ impl Driver {
         };
         Ok(self.judges.entry(rollout.id).or_insert(judge))
     }
+}
+
+/// Returns whether nothing may move in the environment of a rollout.
+async fn frozen(store: &dyn Store, rollout: &RolloutRecord) -> Result<bool> {
+    Ok(store.environment_fetch(rollout.scope.clone()).await?.is_some_and(|found| found.freeze.is_some()))
 }
 
 /// The units that became mature, frozen.
@@ -186,7 +207,7 @@ fn freeze(rollout: &RolloutRecord, inference: InferenceRecord, sequence: u64) ->
 /// What keeps a decision from being carried out now.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// Nothing may move in the environment.
+    /// The ruling moves something forward, and nothing may move in the environment.
     frozen: bool,
     /// More observations are waiting.
     more: bool,
@@ -223,4 +244,25 @@ fn change(rollout: &RolloutRecord, ruling: &Ruling, limits: Limits, at: Timestam
         Action::AdvanceStage { .. } => advance(rollout, why, evidence, at)?,
         Action::Continue | Action::NoData { then: None } => Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollout_without_news_rests() {
+        let at = Timestamp::from_micros(1_790_000_000_000_000);
+        let id = RolloutId::generate(at);
+        let check = |quiet: Option<bool>, after_ms: u64, expected: bool| {
+            let looks = quiet.map(|quiet| (id, Look { at, quiet })).into_iter().collect();
+            let driver = Driver { looks, ..Driver::default() };
+            let now = at.after(Duration::from_millis(after_ms));
+            assert_eq!(driver.is_due(id, Duration::from_secs(1), now), expected, "{quiet:?}, {after_ms} ms");
+        };
+        check(None, 0, true);
+        check(Some(false), 200, true);
+        check(Some(true), 200, false);
+        check(Some(true), 1_000, true);
+    }
 }

@@ -169,7 +169,7 @@ impl Error {
 fn store_kind(error: &bowline_store::Error) -> ErrorKind {
     match error {
         bowline_store::Error::Conflict { .. } => ErrorKind::Conflict,
-        bowline_store::Error::Unavailable { .. } => ErrorKind::Unavailable,
+        bowline_store::Error::Unavailable { .. } | bowline_store::Error::Poisoned => ErrorKind::Unavailable,
         bowline_store::Error::SchemaTooNew { .. }
         | bowline_store::Error::Corrupt { .. }
         | bowline_store::Error::Engine { .. } => ErrorKind::Internal,

@@ -197,7 +197,7 @@ impl Writer {
 fn group_error(cause: Option<Arc<Error>>) -> Error {
     match cause {
         Some(cause) => Error::Engine { operation: "commit a group of transactions", source: Box::new(cause) },
-        None => Error::Unavailable { reason: "an earlier transaction could not be synced; open the store again" },
+        None => Error::Poisoned,
     }
 }
 

@@ -18,6 +18,9 @@ pub enum Error {
         /// Stopped, or which bound was reached.
         reason: &'static str,
     },
+    /// A sync failed, and since then it is not known what the disk holds: nothing is taken until the store is opened again.
+    #[error("nothing is kept since a transaction could not be synced; open the store again")]
+    Poisoned,
     /// The store was written by a newer Bowline.
     #[error("the store has schema {found}, this binary reads up to {supported}")]
     SchemaTooNew {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline_canary::{BaselineRate, Design, Plan, PlanError, Preview, preview};
 use bowline_registry::{EnvironmentState, Policy, PromptRelease, Release, ReleaseResult, ReleaseStatus, Source};
-use bowline_store::{Fence, ProjectRecord, SummaryFilter, VersionRecord, Write};
+use bowline_store::{Fence, LIST_ROWS_MAX, ProjectRecord, RolloutFilter, SummaryFilter, VersionRecord, Write};
 use bowline_types::{ProjectName, PromptName, Scope};
 use serde::Deserialize as _;
 use tracing::info;
@@ -20,6 +20,9 @@ const TRAFFIC_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
 /// And over at least this one, since rollups count minutes.
 const TRAFFIC_WINDOW_MIN: Duration = Duration::from_secs(60);
+
+/// Rollouts of a project at a time: as many as a list of the store holds, from which they are judged and served.
+const ROLLOUTS_ACTIVE_MAX: u32 = LIST_ROWS_MAX;
 
 /// The longest name of a holder of fences, in bytes.
 const FENCE_HOLDER_BYTES_MAX: usize = 256;
@@ -60,6 +63,7 @@ impl Control {
             prompts,
         };
         let (changes, results) = release.plan(&state, now)?;
+        self.refuse_too_many(&scope, &results).await?;
         if release.bundle.is_some() != (release.source == Source::Bundle) {
             let message = "a release of a bundle names the digest of the bundle, and no other release does";
             return Err(Error::Invalid(message.to_owned()));
@@ -73,6 +77,28 @@ impl Control {
         info!(environment = %scope.environment, prompts = results.len(), "released");
         notes.extend(self.undecidable(&state, &release, &results).await?);
         Ok(ReleaseResponse { results, notes })
+    }
+
+    /// Refuses rollouts beyond [`ROLLOUTS_ACTIVE_MAX`]: nobody would judge them.
+    async fn refuse_too_many(&self, scope: &Scope, results: &[ReleaseResult]) -> Result<()> {
+        let started = results.iter().filter(|result| matches!(result.status, ReleaseStatus::Started { .. }));
+        let started: BTreeSet<&PromptName> = started.map(|result| &result.prompt).collect();
+        if started.is_empty() {
+            return Ok(());
+        }
+        let filter = RolloutFilter { project: Some(scope.project.clone()), active: true, ..RolloutFilter::default() };
+        let active = self.shared.store.rollout_list(filter).await?;
+        // One of the same prompt ends as the new one begins.
+        let stay = active.iter().filter(|active| active.scope != *scope || !started.contains(&active.prompt)).count();
+        if stay + started.len() <= ROLLOUTS_ACTIVE_MAX as usize {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "project `{}` would have {} rollouts at a time, and at most {ROLLOUTS_ACTIVE_MAX} are judged\nhint: wait until some have ended, \
+             or release to an environment without `rollout`",
+            scope.project,
+            stay + started.len()
+        )))
     }
 
     /// Previews a rollout: the units and the time that its plan needs at the prompt's traffic.

@@ -34,6 +34,8 @@ pub(crate) enum Moment {
     Before,
     /// Everything was written, and nobody was told.
     After,
+    /// It is not known what was written, and nothing can be any more.
+    Sync,
 }
 
 const DOWN: Error = Error::Unavailable { reason: "it fails in this test" };
@@ -64,6 +66,7 @@ impl Store for FaultyStore {
         Box::pin(async move {
             match fault.map(|fault| fault.moment) {
                 Some(Moment::Before) => Err(DOWN),
+                Some(Moment::Sync) => Err(Error::Poisoned),
                 Some(Moment::After) => self.inner.commit(writes).await.and(Err(DOWN)),
                 None => self.inner.commit(writes).await,
             }

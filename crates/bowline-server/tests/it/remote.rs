@@ -168,6 +168,12 @@ async fn a_control_role_is_ready_while_its_store_can_be_read_and_written() {
     assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE, "{}", unready.text);
     assert_eq!(get(&probes, "/healthz").await.status, StatusCode::OK);
     assert_eq!(get(&probes, "/readyz").await.status, StatusCode::OK, "it takes transactions again");
+    // Only where nothing but another start helps, it is to be started again.
+    faulty.arm(Some(Fault { commit: 1, moment: Moment::Sync }));
+    let unhealthy = get(&probes, "/healthz").await;
+    assert_eq!(unhealthy.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(unhealthy.text.contains("open the store again"), "{}", unhealthy.text);
     faulty.mute.store(true, Ordering::SeqCst);
     assert_eq!(get(&probes, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(get(&probes, "/healthz").await.status, StatusCode::OK);
 }

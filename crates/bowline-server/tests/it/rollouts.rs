@@ -1,5 +1,6 @@
 //! A change from its release to its verdict.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bowline_registry::ReleaseStatus;
@@ -8,10 +9,12 @@ use bowline_store::{
     LIST_ROWS_MAX, LogAction, LossRecord, OutcomeRecord, OutcomeTarget, OutcomeValue, RolloutRecord, RolloutState,
     SCHEMA_VERSION, Write,
 };
-use bowline_types::{Arm, CheckResult, Clock, InstanceId, OutcomeId, PromptName, RolloutId, Scope};
+use bowline_types::{Arm, CheckResult, Clock, InstanceId, OutcomeId, ProjectName, PromptName, RolloutId, Scope};
 use serde_json::json;
 
-use crate::world::{Call, World, classify, config, judged, key, plan, prod, project, release_prompt, release_request};
+use crate::world::{
+    Call, World, classify, config, content, judged, key, plan, prod, project, release_prompt, release_request,
+};
 
 fn by(actor: &str, why: &str) -> ActionRequest {
     ActionRequest { actor: actor.to_owned(), why: why.to_owned(), off: false }
@@ -445,14 +448,7 @@ async fn a_rollout_is_driven_however_many_run_elsewhere() {
     world.release("v2", 0.40).await;
     let ours = world.newest_rollout().await;
     world.clock.advance(Duration::from_secs(1));
-    let now = world.clock.now();
-    let others = (0..LIST_ROWS_MAX).map(|number| {
-        let scope = Scope { project: "crowd".parse().unwrap(), environment: prod() };
-        let prompt: PromptName = format!("crowd/p{number}").parse().unwrap();
-        let other = RolloutRecord { id: RolloutId::generate(now), scope, prompt, started_at: now, ..ours.clone() };
-        Write::RolloutPut { rollout: Box::new(RolloutRecord { number: u64::from(number), ..other }), expected: None }
-    });
-    world.store.commit(others.collect()).await.unwrap();
+    crowd(&world, "crowd".parse().unwrap(), 0..LIST_ROWS_MAX).await;
     let mut state = ours.state;
     for _ in 0..300 {
         world.traffic(&classify(), 10).await;
@@ -463,4 +459,39 @@ async fn a_rollout_is_driven_however_many_run_elsewhere() {
         }
     }
     assert_eq!(state, RolloutState::RolledBack);
+}
+
+#[tokio::test]
+async fn no_more_rollouts_begin_in_a_project_than_are_judged() {
+    let mut world = World::new().await;
+    let other: PromptName = "support/other".parse().unwrap();
+    let release = async |world: &World, body: &str| {
+        let request = release_request(vec![release_prompt(&other, body)]);
+        world.control.release(&project(), request).await
+    };
+    release(&world, "v1").await.unwrap();
+    world.release("v1", 0.90).await;
+    world.release("v2", 0.90).await;
+    crowd(&world, project(), 1..LIST_ROWS_MAX).await;
+    // It takes the place of the one before.
+    world.release("v3", 0.90).await;
+    assert_eq!(world.live(&classify()).rollout.unwrap().candidate, content("v3").0);
+    let error = release(&world, "v2").await.unwrap_err().message();
+    assert!(error.contains("would have 1001 rollouts at a time, and at most 1000 are judged"), "{error}");
+    assert!(world.live(&other).rollout.is_none());
+}
+
+/// Starts rollouts of other prompts, like the newest of ours.
+async fn crowd(world: &World, project: ProjectName, numbers: Range<u32>) {
+    let (ours, now) = (world.newest_rollout().await, world.clock.now());
+    let rollouts = numbers.map(|number| {
+        let scope = Scope { project: project.clone(), environment: prod() };
+        let prompt: PromptName = format!("crowd/p{number}").parse().unwrap();
+        let other = RolloutRecord { id: RolloutId::generate(now), scope, prompt, started_at: now, ..ours.clone() };
+        Write::RolloutPut {
+            rollout: Box::new(RolloutRecord { number: 10 + u64::from(number), ..other }),
+            expected: None,
+        }
+    });
+    world.store.commit(rollouts.collect()).await.unwrap();
 }

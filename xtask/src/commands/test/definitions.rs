@@ -27,6 +27,27 @@ pub(super) const SCALED_OBJECT: Definition = Definition {
     resource: "scaledobjects.keda.sh",
 };
 
+/// What Argo CD keeps in a cluster.
+pub(super) const APPLICATION: Definition = Definition {
+    module: "github.com/argoproj/argo-cd/v3",
+    file: "manifests/crds/application-crd.yaml",
+    resource: "applications.argoproj.io",
+};
+
+/// Where Flux reads from.
+pub(super) const GIT_REPOSITORY: Definition = Definition {
+    module: "github.com/fluxcd/source-controller",
+    file: "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
+    resource: "gitrepositories.source.toolkit.fluxcd.io",
+};
+
+/// What Flux keeps in a cluster.
+pub(super) const KUSTOMIZATION: Definition = Definition {
+    module: "github.com/fluxcd/kustomize-controller",
+    file: "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
+    resource: "kustomizations.kustomize.toolkit.fluxcd.io",
+};
+
 /// What a Pipeline of Tekton is made of.
 pub(super) const TASK: Definition = Definition {
     module: "github.com/tektoncd/pipeline",
@@ -46,6 +67,20 @@ pub(super) const HTTP_ROUTE: Definition = Definition {
     module: "sigs.k8s.io/gateway-api",
     file: "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
     resource: "httproutes.gateway.networking.k8s.io",
+};
+
+/// What a Prometheus evaluates.
+pub(super) const PROMETHEUS_RULE: Definition = Definition {
+    module: "github.com/prometheus-operator/prometheus-operator",
+    file: "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    resource: "prometheusrules.monitoring.coreos.com",
+};
+
+/// What a Prometheus reads metrics of.
+pub(super) const SERVICE_MONITOR: Definition = Definition {
+    module: "github.com/prometheus-operator/prometheus-operator",
+    file: "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+    resource: "servicemonitors.monitoring.coreos.com",
 };
 
 // === impl Definition ===

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::super::control_plane::ControlPlane;
-use super::super::definitions::{HTTP_ROUTE, TASK, WORKFLOW_TEMPLATE};
+use super::super::definitions::{
+    APPLICATION, Definition, GIT_REPOSITORY, HTTP_ROUTE, KUSTOMIZATION, PROMETHEUS_RULE, SERVICE_MONITOR, TASK,
+    WORKFLOW_TEMPLATE,
+};
 use super::{Rendering, schemas};
 use crate::go::Package;
 use crate::helm::{Helm, KINDS, Line, NAMESPACE, ROLES};
@@ -21,17 +24,22 @@ const KUBECONFORM: Package<'static> = Package {
 };
 /// Kinds that others bring, which the schemas of an API server alone do not have.
 const FOREIGN: [&str; 3] = ["HTTPRoute", "PrometheusRule", "ServiceMonitor"];
-/// Those of them that no published module defines: their objects are rendered and no more.
-const UNDEFINED: [&str; 2] = ["PrometheusRule", "ServiceMonitor"];
-/// What runs the command line in pods, with a word that is in no definition when it is misspelt.
-const PIPELINES: [(&str, &str); 2] =
-    [("deploy/tekton/bowline.yaml", "steps:"), ("deploy/argo-workflows/bowline.yaml", "script:")];
+/// Kinds that others bring, and some of ours are of.
+const DEFINITIONS: [Definition; 8] =
+    [APPLICATION, GIT_REPOSITORY, HTTP_ROUTE, KUSTOMIZATION, PROMETHEUS_RULE, SERVICE_MONITOR, TASK, WORKFLOW_TEMPLATE];
+/// Files for pipelines and for GitOps, with a word that is in no definition when it is misspelt.
+const AUTOMATION: [(&str, &str); 4] = [
+    ("deploy/argo-workflows/bowline.yaml", "script:"),
+    ("deploy/argocd/desk.yaml", "repoURL:"),
+    ("deploy/flux/desk.yaml", "path:"),
+    ("deploy/tekton/bowline.yaml", "steps:"),
+];
 const OVERLAYS: [&str; 4] = ["aks", "eks", "gke", "onprem"];
 const DRY: [&str; 1] = ["--dry-run=server"];
 
 /// Gives everything that is rendered to kubeconform and to a real API server, and installs the charts.
 pub(super) fn check(workspace: &Workspace, cluster: &ControlPlane, renderings: &[Rendering]) -> anyhow::Result<()> {
-    for namespace in [NAMESPACE, "desk", "search"] {
+    for namespace in [NAMESPACE, "argocd", "desk", "flux-system", "search"] {
         cluster.kubectl(&["create", "namespace", namespace])?;
         let level = "pod-security.kubernetes.io/enforce=restricted";
         cluster.kubectl(&["label", "namespace", namespace, level, "pod-security.kubernetes.io/warn=restricted"])?;
@@ -39,12 +47,12 @@ pub(super) fn check(workspace: &Workspace, cluster: &ControlPlane, renderings: &
     conform(workspace, cluster, renderings).context("kubeconform")?;
     // Of what is installed, the kinds stay.
     install(workspace, cluster).context("installing with Helm")?;
-    for definition in [HTTP_ROUTE, TASK, WORKFLOW_TEMPLATE] {
+    for definition in DEFINITIONS {
         definition.apply(workspace, cluster)?;
     }
-    pipelines(workspace, cluster)?;
+    automation(workspace, cluster)?;
     for rendering in renderings {
-        taken(cluster, &rendering.name, &rendering.defined())?;
+        taken(cluster, &rendering.name, &rendering.text)?;
     }
     for path in OVERLAYS.map(|name| format!("deploy/overlays/{name}")).iter().chain([&"deploy/base".to_owned()]) {
         let folder = workspace.root.join(path);
@@ -53,16 +61,16 @@ pub(super) fn check(workspace: &Workspace, cluster: &ControlPlane, renderings: &
     Ok(())
 }
 
-/// Holds the Task of Tekton and the WorkflowTemplate of Argo against the definitions of these kinds, fields and all.
-fn pipelines(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> {
-    for (path, word) in PIPELINES {
+/// Holds files for what others bring against the definitions of their kinds, fields and all.
+fn automation(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> {
+    for (path, word) in AUTOMATION {
         let text = workspace.text(Path::new(path))?;
         taken(cluster, path, &text)?;
         // It would have found a slip of the pen.
         let wrong = text.replacen(word, &word.replace(':', "s:"), 1);
         anyhow::ensure!(cluster.applied(&wrong, &DRY).is_err(), "the API server takes `{word}` misspelt, in {path}");
     }
-    println!("taken as their own modules define them: {}", PIPELINES.map(|(path, _)| path).join(", "));
+    println!("taken as their own modules define them: {}", AUTOMATION.map(|(path, _)| path).join(", "));
     Ok(())
 }
 
@@ -98,7 +106,6 @@ fn conform(workspace: &Workspace, cluster: &ControlPlane, renderings: &[Renderin
         files.push(file);
     }
     print!("{count} kinds of the API server; {}", call(&files)?);
-    println!("not held against a schema, as no published module defines them: {}", UNDEFINED.join(", "));
     // It would have found something.
     let wrong = folder.path().join("wrong.yaml");
     let text =
@@ -137,15 +144,4 @@ fn install(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> 
     }
     println!("installed, upgraded, rolled back and uninstalled by helm 3 and helm 4");
     Ok(())
-}
-
-// === impl Rendering ===
-
-impl Rendering {
-    /// Returns what this cluster has the kinds of, whoever brings them.
-    fn defined(&self) -> String {
-        let is_defined =
-            |document: &&str| UNDEFINED.iter().all(|kind| !document.contains(&format!("\nkind: {kind}\n")));
-        self.text.split("\n---\n").filter(is_defined).collect::<Vec<_>>().join("\n---\n")
-    }
 }
