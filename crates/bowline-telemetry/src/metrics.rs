@@ -128,7 +128,11 @@ impl Metrics {
         let spool_delivered = Counter::default();
         let help = "Entries of the spool that the control role has committed";
         registry.register("bowline_spool_delivered", help, spool_delivered.clone());
-        let reviews = Family::default();
+        let reviews = Family::<OneLabel, Counter>::default();
+        for result in [ReviewResult::Authenticated, ReviewResult::Refused, ReviewResult::Failed] {
+            // Shown from the start: an alert sees no increase of a counter that begins with its first event.
+            drop(reviews.get_or_create(&[("result", result.as_str())]));
+        }
         registry.register("bowline_token_reviews", "Tokens in place of keys that were asked about", reviews.clone());
         let gateways = Gauge::default();
         registry.register("bowline_gateways_waiting", "Gateways that wait for news", gateways.clone());
