@@ -1,11 +1,13 @@
 //! Programs that are published as Go modules, built once and kept, and files of such modules.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::environment;
 use crate::process;
@@ -71,6 +73,26 @@ impl Package<'_> {
             Ok(())
         })?;
         Ok(made.join(self.program))
+    }
+
+    /// Runs the program, which reads a list in JSON from its standard input and writes what came of each item to its standard output.
+    pub(crate) fn ask(&self, workspace: &Workspace, items: Vec<Value>) -> anyhow::Result<Vec<Value>> {
+        let count = items.len();
+        let mut command = Command::new(self.build(workspace)?);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context(self.program.to_owned())?;
+        let mut input = child.stdin.take().context("a program has an input")?;
+        // It reads everything before it writes, so neither waits for the other.
+        input
+            .write_all(Value::from(items).to_string().as_bytes())
+            .with_context(|| format!("asking {}", self.program))?;
+        drop(input);
+        let output = child.wait_with_output().with_context(|| format!("waiting for {}", self.program))?;
+        anyhow::ensure!(output.status.success(), "{} ended with {}", self.program, output.status);
+        let answers: Vec<Value> =
+            serde_json::from_slice(&output.stdout).with_context(|| format!("reading what {} says", self.program))?;
+        anyhow::ensure!(answers.len() == count, "{} answers {} of {count}", self.program, answers.len());
+        Ok(answers)
     }
 
     fn linker_flags(&self) -> String {

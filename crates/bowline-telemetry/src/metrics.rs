@@ -112,7 +112,11 @@ impl Metrics {
         registry.register("bowline_requests_in_flight", "Requests being served", in_flight.clone());
         let queue = Gauge::default();
         registry.register("bowline_record_queue_depth", "Inference records waiting to be stored", queue.clone());
-        let lost = Family::default();
+        // Counters by a label begin at nought where an alert watches them: one that begins with its first event has not increased.
+        let lost = Family::<OneLabel, Counter>::default();
+        for arm in [None, Some(Arm::Stable), Some(Arm::Candidate)] {
+            drop(lost.get_or_create(&arm_label(arm)));
+        }
         registry.register("bowline_records_lost", "Inference records that could not be kept, by arm", lost.clone());
         let ahead = Counter::default();
         let help = "Answers that ended before their record was in the spool";
@@ -130,7 +134,6 @@ impl Metrics {
         registry.register("bowline_spool_delivered", help, spool_delivered.clone());
         let reviews = Family::<OneLabel, Counter>::default();
         for result in [ReviewResult::Authenticated, ReviewResult::Refused, ReviewResult::Failed] {
-            // Shown from the start: an alert sees no increase of a counter that begins with its first event.
             drop(reviews.get_or_create(&[("result", result.as_str())]));
         }
         registry.register("bowline_token_reviews", "Tokens in place of keys that were asked about", reviews.clone());
@@ -210,7 +213,7 @@ impl Metrics {
 
     /// Counts a record that could not be kept, by the arm it belonged to.
     pub fn record_lost(&self, arm: Option<Arm>) {
-        self.lost.get_or_create(&[("arm", arm.map_or("", Arm::as_str))]).inc();
+        self.lost.get_or_create(&arm_label(arm)).inc();
     }
 
     /// Counts an answer that ended before its record was in the spool.
@@ -332,6 +335,11 @@ impl EncodeLabelSet for Labels {
         });
         pairs.collect::<Vec<_>>().encode(encoder)
     }
+}
+
+/// Returns the label of a record's arm, which is empty outside of rollouts.
+fn arm_label(arm: Option<Arm>) -> OneLabel {
+    [("arm", arm.map_or("", Arm::as_str))]
 }
 
 /// Returns the first 8 digits of a digest, as people and the console see it.

@@ -9,6 +9,7 @@ use crate::commands::{Outcome, generate};
 use crate::helm::{Helm, KINDS, Line, ROLES};
 use crate::workspace::Workspace;
 
+mod alerts;
 mod argocd;
 mod cluster;
 mod metrics;
@@ -41,6 +42,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
     argocd::check(workspace).context("the scripts for Argo CD")?;
     let renderings = renderings(workspace)?;
     metrics::check(workspace).context("the metrics of alerts and of the dashboard")?;
+    alerts::check(workspace).context("the queries of alerts and of the dashboard")?;
     flags(workspace, &renderings).context("the options that pods are started with")?;
     if generate::run(workspace, &generate::Options::check_install())? == Outcome::Failed {
         eprintln!("hint: `cargo xtask gen --install`");

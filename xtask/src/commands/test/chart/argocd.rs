@@ -1,6 +1,4 @@
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -38,8 +36,8 @@ pub(super) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     rollout_actions(workspace, &mut cases)?;
     prompt_actions(workspace, &mut cases)?;
     bundle_actions(workspace, &mut cases)?;
-    let results = run(workspace, &cases)?;
-    anyhow::ensure!(results.len() == cases.len(), "of {} scripts {} have a result", cases.len(), results.len());
+    let run = |case: &Case| json!({"script": case.script, "object": case.object, "parameters": case.parameters});
+    let results = LUA.ask(workspace, cases.iter().map(run).collect())?;
     for (case, result) in cases.iter().zip(&results) {
         case.hold(result).with_context(|| format!("{}, {}", case.what, case.object))?;
     }
@@ -193,23 +191,6 @@ fn adder<'a>(
 fn annotations(expected: &[(&str, Value)]) -> Expected {
     let expected: Value = expected.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Expected::Fields(vec![("/metadata/annotations".to_owned(), expected)])
-}
-
-fn run(workspace: &Workspace, cases: &[Case]) -> anyhow::Result<Vec<Value>> {
-    let runs: Vec<Value> = cases
-        .iter()
-        .map(|case| json!({"script": case.script, "object": case.object, "parameters": case.parameters}))
-        .collect();
-    let program = LUA.build(workspace)?;
-    let mut child =
-        Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting Lua")?;
-    let mut input = child.stdin.take().context("Lua has an input")?;
-    // It reads everything before it writes, so neither waits for the other.
-    input.write_all(Value::from(runs).to_string().as_bytes()).context("giving Lua the scripts")?;
-    drop(input);
-    let output = child.wait_with_output().context("waiting for Lua")?;
-    anyhow::ensure!(output.status.success(), "Lua ended with {}", output.status);
-    serde_json::from_slice(&output.stdout).context("reading what came of the scripts")
 }
 
 // === impl Case ===
