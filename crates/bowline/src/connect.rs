@@ -1,5 +1,7 @@
 //! The way of a command to the control role: the one at `--control`, the one of a running `bowline up`, or one in this process.
 
+use std::net::IpAddr;
+
 use anyhow::Context;
 use bowline_server::{AdminToken, Client, ClientOptions, ClientTls, ControlOptions, TlsFiles};
 use bowline_types::ProjectName;
@@ -29,6 +31,11 @@ pub(crate) async fn open(global: &Global) -> Result<Connection> {
     let workspace = Workspace::open(&folder)?;
     let given = global.control.clone().or_else(|| settings::variable("BOWLINE_CONTROL"));
     if let Some(address) = given {
+        if is_open_way(&address) {
+            let hint = "hint: `https://`, to its `--api-listen`; or a tunnel to a port of this machine";
+            let message = format!("`{address}` would send the admin token over plain HTTP beyond this machine");
+            return Err(Failure::user(format!("{message}\n{hint}")));
+        }
         let token = match settings::variable("BOWLINE_ADMIN_TOKEN") {
             Some(token) => AdminToken::new(&token),
             None => workspace.admin_token()?,
@@ -49,6 +56,15 @@ pub(crate) async fn open(global: &Global) -> Result<Connection> {
         },
         Err(failure) => Err(failure),
     }
+}
+
+/// Returns whether others could read what is sent to an address: plain HTTP, as an address without a scheme has it, beyond this machine.
+pub(crate) fn is_open_way(address: &str) -> bool {
+    // What is no address is refused by whoever would call it.
+    let Ok(uri) = address.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    uri.scheme_str() != Some("https") && !is_here
 }
 
 /// Returns the authorities that a control API with `https://` must come from, where they are not the public ones.
@@ -73,6 +89,21 @@ impl Connection {
     pub(crate) async fn close(self) {
         if let Some(host) = self.host {
             host.close().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for here in ["127.0.0.1:7081", "localhost:7081", "http://[::1]:7081", "http://127.0.0.9:1", "https://a:1"] {
+            assert!(!is_open_way(here), "{here}");
+        }
+        for open in ["control.internal:7081", "http://10.0.0.3:7081", "http://127.0.0.1@a:1", "http://[fd00::1]:1"] {
+            assert!(is_open_way(open), "{open}");
         }
     }
 }

@@ -21,6 +21,7 @@ use super::follow::{Follower, Stored};
 use super::renew::renew;
 use super::{AddressBook, admin, bind, review, tls, tokens};
 use crate::cli::{Global, Serve};
+use crate::connect;
 use crate::failure::{Failure, Result};
 use crate::host;
 use crate::settings::{self, ProcessSecrets};
@@ -125,20 +126,13 @@ fn link(global: &Global, serve: &Serve) -> Result<Link> {
     Ok(link.context("the control role cannot be reached like that")?)
 }
 
-/// Refuses to send a token where others could read it. An address without a scheme is plain HTTP.
+/// Refuses to send a token where others could read it.
 pub(super) fn refuse_plain_way(address: &str, serve: &Serve) -> Result<()> {
-    let uri: Option<http::Uri> = address.parse().ok();
-    let is_plain = uri.as_ref().is_some_and(|uri| uri.scheme_str() != Some("https"));
-    if is_plain && !serve.plain_http && !uri.as_ref().and_then(http::Uri::host).is_some_and(is_loopback) {
+    if !serve.plain_http && connect::is_open_way(address) {
         let hint = "hint: `https://`; or `--plain-http`, where something else encrypts";
         return Err(Failure::user(format!("`--control {address}` would speak plain HTTP beyond this machine\n{hint}")));
     }
     Ok(())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn token_source(text: &str) -> Result<TokenSource> {
