@@ -12,6 +12,7 @@ use crate::environment;
 use crate::workspace::Workspace;
 
 mod account;
+mod autoscale;
 mod backends;
 mod faults;
 mod forward;
@@ -89,7 +90,7 @@ fn play(
         None => faults::EACH.into_iter().try_for_each(|fault| fault.happen(cluster))?,
     }
     faults::nothing_is_left_over(cluster, &repository)?;
-    backends::play(cluster)
+    backends::play(workspace, cluster)
 }
 
 /// Installs Bowline as `docs/kubernetes.md` says, and waits until every pod is ready.

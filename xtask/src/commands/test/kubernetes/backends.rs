@@ -13,10 +13,11 @@ use super::super::control_plane::{ControlPlane, until_within};
 use super::forward::Forward;
 use super::repository::{PROJECT, PROMPT};
 use super::story::{act, get};
-use super::{NAMESPACE, PATIENCE, SYSTEM, desk};
+use super::{NAMESPACE, PATIENCE, SYSTEM, autoscale, desk};
+use crate::workspace::Workspace;
 
 /// The ModelBackend of the story.
-const BACKEND: &str = "modelbackend/openai";
+pub(super) const BACKEND: &str = "modelbackend/openai";
 /// How many calls a gateway lets wait for one provider, which is the default of `--hold-max`.
 const HOLD_MAX: usize = 64;
 /// How long an answer may be silent: longer than comments are apart.
@@ -27,9 +28,9 @@ const FRESH_SECONDS: f64 = 6.0;
 const COMMENT: &str = ": waiting";
 
 /// What came of a call.
-struct Answered {
+pub(super) struct Answered {
     /// The line with the status, such as `HTTP/1.1 200 OK`.
-    status: String,
+    pub(super) status: String,
     /// When to come again, in seconds, as the answer says.
     retry_after: Option<String>,
     /// How many comments came before the answer.
@@ -40,13 +41,13 @@ struct Answered {
 
 /// What a call is made with.
 #[derive(Clone)]
-struct Caller {
+pub(super) struct Caller {
     address: String,
     key: String,
 }
 
 /// Serves the provider of the story by a pod that comes and goes. The application has stopped by then, as its calls would keep the pod.
-pub(super) fn play(cluster: &ControlPlane) -> anyhow::Result<()> {
+pub(super) fn play(workspace: &Workspace, cluster: &ControlPlane) -> anyhow::Result<()> {
     desk(cluster, &["scale", "deployment/desk", "--replicas=0"])?;
     desk(cluster, &["wait", "pod", "--selector=app=desk", "--for=delete", "--timeout=60s"])?;
     until_within(PATIENCE, "no gateway has had a call for a while", || is_quiet(cluster))?;
@@ -66,6 +67,7 @@ pub(super) fn play(cluster: &ControlPlane) -> anyhow::Result<()> {
     let key = desk(cluster, &["get", "secret", &secret, template])?.trim().to_owned();
     let caller = Caller { address: way.address.clone(), key };
     act("calls wait for the first pod", || waiting(cluster, &caller, &node))?;
+    act("an autoscaler follows the tokens in flight", || autoscale::follow(workspace, cluster, &caller))?;
     act("nobody calls, and the last pod goes", || {
         is_at(cluster, "0")?;
         says(cluster, "AtZero")?;
@@ -126,7 +128,7 @@ fn spawn(caller: &Caller, stream: bool, comment: Option<mpsc::Sender<()>>) -> mp
 }
 
 /// Calls the prompt of the story, and tells of the first comment as soon as it is there.
-fn call(caller: &Caller, stream: bool, mut comment: Option<mpsc::Sender<()>>) -> anyhow::Result<Answered> {
+pub(super) fn call(caller: &Caller, stream: bool, mut comment: Option<mpsc::Sender<()>>) -> anyhow::Result<Answered> {
     let body = json!({
         "model": format!("prompt:{PROMPT}"),
         "messages": [],
@@ -180,7 +182,7 @@ fn is_quiet(cluster: &ControlPlane) -> anyhow::Result<bool> {
 }
 
 /// Waits until the operator asks for so many pods, of the ModelBackend and of its Deployment.
-fn is_at(cluster: &ControlPlane, replicas: &str) -> anyhow::Result<()> {
+pub(super) fn is_at(cluster: &ControlPlane, replicas: &str) -> anyhow::Result<()> {
     until_within(PATIENCE, &format!("the model server is at {replicas}"), || {
         let asked = desk(cluster, &["get", "deployment", "openai", "--output=jsonpath={.spec.replicas}"]);
         Ok(asked.is_ok_and(|asked| asked == replicas))

@@ -1,0 +1,3 @@
+module bowline.dev/tests/go/adapter
+
+go 1.25.0
