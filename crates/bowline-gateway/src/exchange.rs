@@ -8,6 +8,8 @@ use bowline_types::{
     Arm, Digest, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, ProviderName, Timestamp, TokenUsage,
     Unit, UnitKind, Usd,
 };
+
+use crate::layers::accept::UNIT_BYTES_MAX;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -91,11 +93,15 @@ impl Exchange {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Names the unit: the header, else the user of the dialect, else the request itself.
+    /// Names the unit: the header, else the user of the dialect, else the request itself. An empty user is none, as all of them would be one unit;
+    /// a long one is named by its digest.
     pub(crate) fn unit(id: InferenceId, header: Option<&str>, user: Option<&str>) -> Unit {
         let named = |kind, value: &str| Unit { kind, value: value.to_owned() };
-        match (header, user) {
+        match (header, user.filter(|user| !user.is_empty())) {
             (Some(unit), _) => named(UnitKind::Header, unit),
+            (None, Some(user)) if user.len() > UNIT_BYTES_MAX => {
+                named(UnitKind::User, &Digest::of(user.as_bytes()).to_string())
+            }
             (None, Some(user)) => named(UnitKind::User, user),
             (None, None) => named(UnitKind::Request, &id.to_string()),
         }
@@ -147,5 +153,27 @@ impl Exchange {
     pub(crate) fn content(&self) -> Content {
         let Outcome { input, text, .. } = &self.outcome;
         Content { input: input.clone().unwrap_or_default(), output: text.clone().unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_has_a_name_and_not_too_long_a_one() {
+        let id = InferenceId::generate(Timestamp::from_micros(1_790_000_000_000_000));
+        let check = |header: Option<&str>, user: Option<&str>, kind: UnitKind, value: &str| {
+            let unit = Exchange::unit(id, header, user);
+            assert_eq!((unit.kind, unit.value.as_str()), (kind, value), "{header:?} {user:?}");
+        };
+        let own = id.to_string();
+        let (most, more) = ("u".repeat(UNIT_BYTES_MAX), "u".repeat(UNIT_BYTES_MAX + 1));
+        check(Some("a"), Some("b"), UnitKind::Header, "a");
+        check(None, Some("b"), UnitKind::User, "b");
+        check(None, Some(&most), UnitKind::User, &most);
+        check(None, Some(&more), UnitKind::User, &Digest::of(more.as_bytes()).to_string());
+        check(None, Some(""), UnitKind::Request, &own);
+        check(None, None, UnitKind::Request, &own);
     }
 }

@@ -282,8 +282,7 @@ async fn rotate(shared: Arc<Shared>, shutdown: CancellationToken) {
         let looked = tokio::task::spawn_blocking(move || {
             if shared.live_full().rotated(shared.secrets.as_ref()) {
                 info!("a secret was rotated");
-                let snapshot = shared.snapshot.load_full();
-                shared.compile(&snapshot, None);
+                shared.compile(None, None);
             }
         });
         if looked.await.is_err() {
@@ -351,7 +350,7 @@ impl Shared {
             return;
         }
         let before = self.live.load().age.epoch;
-        self.compile(snapshot, Some(self.clock.as_ref()));
+        self.compile(Some(snapshot), Some(self.clock.as_ref()));
         let age = self.clock.now().since(snapshot.compiled_at);
         self.confirmed.fetch_max(micros(self.clock.uptime()).saturating_sub(micros(age)), Ordering::Relaxed);
         self.metrics.snapshot_set(snapshot.epoch, snapshot.compiled_at);
@@ -360,11 +359,13 @@ impl Shared {
         }
     }
 
-    /// Serves from a snapshot, with the secrets as they are now. Blocks on files.
-    fn compile(&self, snapshot: &Arc<Snapshot>, clock: Option<&dyn Clock>) {
+    /// Serves from a snapshot, else again from the last one, with the secrets as they are now. Blocks on files.
+    fn compile(&self, snapshot: Option<&Arc<Snapshot>>, clock: Option<&dyn Clock>) {
         let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = Live::compile(snapshot, &self.live.load(), self.secrets.as_ref(), &self.metrics, clock);
-        self.snapshot.store(Arc::clone(snapshot));
+        // Only now, as another one may have come while the lock was waited for.
+        let snapshot = snapshot.map_or_else(|| self.snapshot.load_full(), Arc::clone);
+        let live = Live::compile(&snapshot, &self.live.load(), self.secrets.as_ref(), &self.metrics, clock);
+        self.snapshot.store(snapshot);
         self.live.store(Arc::new(live));
         drop(applying);
     }

@@ -90,8 +90,12 @@ fn group(inference: &InferenceRecord) -> Group {
     }
 }
 
+/// The most that one record adds to a sum, whatever a provider says of itself: millions of records of one minute fit beside each other.
+const ADDED_MAX: u64 = 1 << 40;
+
+/// Returns what a record adds to a sum. A sum that overflowed would refuse its record, and whoever delivers it would try again for ever.
 fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+    i64::try_from(count.min(ADDED_MAX)).unwrap_or(i64::MAX)
 }
 
 fn write_group(connection: &Connection, group: &Group, change: &Change) -> Result<()> {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::refusal::Refusal;
 
 /// The longest unit that an application may name, in bytes.
-const UNIT_BYTES_MAX: usize = 256;
+pub(crate) const UNIT_BYTES_MAX: usize = 256;
 
 /// When a request arrived, on every clock.
 #[derive(Clone, Copy, Debug)]

@@ -71,6 +71,7 @@ pub(super) struct Unsynced {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) payloads: Vec<Vec<u8>>,
+    start: Cursor,
     pub(super) end: Cursor,
     /// Segments whose rest is passed over, since the disk damaged it. How many entries stood there nobody knows.
     pub(super) damaged: u64,
@@ -185,7 +186,7 @@ impl Log {
     /// # Errors
     /// A file operation failed.
     pub(super) fn read(&self, entries_max: usize, bytes_max: u64) -> io::Result<Taken> {
-        let mut taken = Taken { end: self.cursor, ..Taken::default() };
+        let mut taken = Taken { start: self.cursor, end: self.cursor, ..Taken::default() };
         let mut bytes = 0;
         for segment in self.segments.iter().skip_while(|segment| segment.number < self.cursor.segment) {
             if segment.number != taken.end.segment {
@@ -215,11 +216,15 @@ impl Log {
         Ok(taken)
     }
 
-    /// Forgets what was read up to `end`, and deletes the segments that hold nothing else.
+    /// Forgets what was read up to `end`, and deletes the segments that hold nothing else. Again, it changes nothing: a look that is given up at
+    /// a shutdown may still acknowledge what the next one has delivered again.
     ///
     /// # Errors
     /// A file operation failed; what was delivered may then be delivered again.
     pub(super) fn acknowledge(&mut self, taken: &Taken) -> io::Result<()> {
+        if taken.start != self.cursor {
+            return Ok(());
+        }
         let end = taken.end;
         let mut left = taken.payloads.len() as u64;
         for segment in &mut self.segments {

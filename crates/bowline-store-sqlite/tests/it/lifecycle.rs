@@ -109,6 +109,21 @@ async fn a_store_of_a_newer_bowline_is_refused() {
     assert_eq!(error.to_string(), format!("the store has schema {found}, this binary reads up to {SCHEMA_LATEST}"));
 }
 
+/// Whoever delivers records tries again until they are kept, so what a provider says of itself must not refuse them.
+#[tokio::test]
+async fn a_provider_that_exaggerates_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    for number in 1..4 {
+        let mut record = inference(number);
+        record.usage.input = Some(u64::MAX);
+        record.usage.output = Some(u64::MAX);
+        record.duration_us = u64::MAX;
+        store.commit(vec![Write::InferencePut(Box::new(record))]).await.unwrap();
+    }
+    assert!(store.inference_fetch(inference_id(3)).await.unwrap().is_some());
+}
+
 /// A value that cannot be stored fails its commit alone.
 #[tokio::test]
 async fn a_value_out_of_range_fails_its_own_commit() {

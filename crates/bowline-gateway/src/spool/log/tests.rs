@@ -59,6 +59,20 @@ fn entries_come_back_in_order_over_segments_and_restarts() {
 }
 
 #[test]
+fn what_is_acknowledged_twice_is_forgotten_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path(), 64 * 1024).unwrap();
+    for chunk in payloads(600).chunks(23) {
+        log.append(chunk, AT).unwrap();
+    }
+    let (first, again) = (log.read(100, u64::MAX).unwrap(), log.read(100, u64::MAX).unwrap());
+    log.acknowledge(&first).unwrap();
+    log.acknowledge(&again).unwrap();
+    assert_eq!(log.waiting(), 500);
+    assert_eq!(drain(&mut log, 100), payloads(600).split_off(100));
+}
+
+#[test]
 fn what_is_to_be_synced_is_what_is_not_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::open(folder.path(), 64 * 1024).unwrap();
