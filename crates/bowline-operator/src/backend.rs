@@ -25,5 +25,5 @@ pub use options::BackendOptions;
 pub(crate) use configure::endpoints;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use memory::Memory;
-pub(crate) use merge::merge;
+pub(crate) use merge::{foreign_file, merge};
 pub(crate) use reconcile::{run, sweep};

@@ -20,6 +20,22 @@ pub(crate) fn declares(config: &Value, provider: &str) -> bool {
     config.get("providers").and_then(|providers| providers.get(provider)).is_some()
 }
 
+/// Returns a provider of a merged configuration whose credential is a file that no endpoint names, with the reference. Gateways hold the keys of every
+/// namespace in files, and their own: a bundle that could name them would send another team's key wherever it likes.
+pub(crate) fn foreign_file<'a>(config: &'a Value, endpoints: &[Endpoint]) -> Option<(&'a str, &'a str)> {
+    let of = |value: &'a Value| value.get("providers").and_then(Value::as_object).into_iter().flatten();
+    let environments = config.get("environments").and_then(Value::as_object).into_iter().flatten();
+    let all = of(config).chain(environments.flat_map(|(_, environment)| of(environment)));
+    let mut files = all.filter_map(|(provider, declared)| {
+        let reference = declared.get("api_key")?.as_str()?;
+        reference.starts_with("file:").then_some((provider.as_str(), reference))
+    });
+    let is_ours = |reference: &str| {
+        endpoints.iter().any(|endpoint| endpoint.api_key.as_ref().is_some_and(|key| key.to_string() == reference))
+    };
+    files.find(|(_, reference)| !is_ours(reference))
+}
+
 fn merge_one(config: &mut Value, endpoint: &Endpoint) {
     let name = endpoint.provider.as_str();
     let Some(declared) = config.get_mut("providers").and_then(|providers| providers.get_mut(name)) else { return };
@@ -110,5 +126,19 @@ mod tests {
         let once = merge(config(), &endpoints);
         assert_eq!(once["environments"]["dev"]["providers"]["own"]["starts"], true);
         assert_eq!(merge(once.clone(), &endpoints), once);
+    }
+
+    #[test]
+    fn a_file_is_a_credential_only_where_a_backend_names_it() {
+        let theirs = "file:/etc/bowline/credentials/b.openai";
+        let ours = endpoint("openai", Some("file:/etc/bowline/credentials/a.openai"));
+        let merged = merge(config(), std::slice::from_ref(&ours));
+        assert_eq!(foreign_file(&merged, std::slice::from_ref(&ours)), None);
+        assert_eq!(foreign_file(&merged, &[]), Some(("openai", "file:/etc/bowline/credentials/a.openai")));
+        for place in ["/providers/own", "/environments/prod/providers/own"] {
+            let mut stolen = merged.clone();
+            stolen.pointer_mut(place).unwrap()["api_key"] = theirs.into();
+            assert_eq!(foreign_file(&stolen, std::slice::from_ref(&ours)), Some(("own", theirs)), "{place}");
+        }
     }
 }

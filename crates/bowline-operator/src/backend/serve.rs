@@ -13,11 +13,12 @@ use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::name::served_object;
 use super::render::{Autoscaling, BACKEND_LABEL, RenderError, Rendered, render, scaled_object_resource};
 use super::scale::wanted;
-use crate::apply::apply;
+use crate::apply::{apply, merge};
 use crate::bundle::Setback;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -80,6 +81,9 @@ impl Server<'_> {
         let trigger = || context.options.backends.keda_trigger(&context.options.system_namespace);
         let autoscaling = Autoscaling { project: self.project.to_string(), keda: keda.then(trigger) };
         let count = wanted(serve);
+        if serve.replicas.is_none() {
+            self.begin(count).await?;
+        }
         let rendered = render(self.backend, &context.options.backends.accelerators, count, &autoscaling);
         let Some(rendered) = rendered.map_err(refused)? else { return Ok(None) };
         let content = Digest::of(contents(&rendered).as_bytes());
@@ -91,6 +95,20 @@ impl Server<'_> {
         }
         let found = self.deployment(&rendered).await?;
         Ok(Some(Served::of(serve, found.as_ref())))
+    }
+
+    /// Writes how many pods there are to be first: `/scale` of an object that does not say it is an error, and no autoscaler goes on from there.
+    async fn begin(&self, count: i32) -> Result<(), Setback> {
+        let change = json!({
+            "metadata": { "resourceVersion": self.backend.resource_version() },
+            "spec": { "serve": { "replicas": count } },
+        });
+        let api = self.context.api::<ModelBackend>(self.namespace);
+        match merge(&api, &self.backend.name_any(), &change).await {
+            // It was changed meanwhile, and is looked at again.
+            Err(error) if error.status() == Some(409) || error.is_gone() => Ok(()),
+            written => written.map(drop).map_err(Setback::Failed),
+        }
     }
 
     /// Returns the Deployment. One that somebody else has is a reason to stop, as for every other object of that name.

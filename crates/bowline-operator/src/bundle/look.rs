@@ -179,6 +179,7 @@ impl<'a> Look<'a> {
         self.status.commit = None;
         self.status.revision = self.status.revision.max(seen) + 1;
         // What was found out about another manifest says nothing about this one.
+        self.facts = None;
         self.status.conditions.retain(|known| !matches!(known.type_.as_str(), VERIFIED | EVALUATED));
         let setback = Setback::later("Fetching", format!("bundle {} is fetched and verified", digest.short()));
         status::conclude(self.bundle, &mut self.status, Some(&setback), (None, None), self.context.now());

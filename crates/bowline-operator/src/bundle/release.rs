@@ -7,7 +7,7 @@ use bowline_server::{Client as Control, ClientError};
 use bowline_store::Fence;
 use bowline_types::{EnvironmentName, chain};
 
-use crate::backend::{Endpoint, merge};
+use crate::backend::{Endpoint, foreign_file, merge};
 use crate::condition::Why;
 use crate::error::Error;
 
@@ -72,6 +72,13 @@ impl Releaser<'_> {
         let mut request = request.map_err(|error| Setback::stalled("BundleInvalid", chain(&error)))?;
         request.fence = Some(self.fence.clone());
         request.config = merge(request.config, &self.endpoints);
+        if let Some((provider, reference)) = foreign_file(&request.config, &self.endpoints) {
+            let message = format!(
+                "provider `{provider}` of the bundle has the credential `{reference}`, and gateways keep keys of other namespaces in files; \
+                 give it a ModelBackend with `secretRef`, and take `api_key` out of bowline.yaml"
+            );
+            return Err(Setback::stalled("CredentialRefused", message));
+        }
         let released = self.control.post::<ReleaseResponse>("/releases", &request).await;
         released.map(|response| response.results).map_err(|error| refused(environment, &error))
     }
