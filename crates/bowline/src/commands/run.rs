@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{connected, live};
 use crate::cli::{self, Global};
-use crate::connect::Connection;
+use crate::connect::{Connection, is_open_way};
 use crate::failure::{Failure, Result};
 use crate::host::Host;
 use crate::output::{Format, json, note};
@@ -57,6 +57,11 @@ async fn served(connection: &Connection, loaded: &Loaded, run: &cli::Run, body: 
             Some(gateway) => gateway.clone(),
             None => running(loaded)?,
         };
+        if is_open_way(&gateway) {
+            let hint = "hint: a tunnel to a port of this machine, such as `kubectl port-forward`";
+            let message = format!("`--gateway {gateway}` would send a key over plain HTTP beyond this machine");
+            return Err(Failure::user(format!("{message}\n{hint}")));
+        }
         return keyed(&connection.client, run, async |key| call(&gateway, key, run, &body).await).await;
     };
     if run.env.as_str() == DEV {

@@ -35,6 +35,8 @@ pub(super) struct Follower {
     pub(super) workspace: Workspace,
     /// The digest of what is served from.
     pub(super) known: Option<Digest>,
+    /// The digest of what is on disk.
+    pub(super) kept: Option<Digest>,
 }
 
 /// A snapshot that a former process left.
@@ -165,21 +167,32 @@ impl Follower {
             let left = leases.get(&rollout.id).map_or(Duration::ZERO, |until| until.saturating_sub(uptime));
             rollout.lease_until = now.after(left);
         }
-        let snapshot = Arc::new(snapshot);
-        self.snapshots.send_replace(Arc::clone(&snapshot));
+        self.snapshots.send_replace(Arc::new(snapshot));
         self.known = Some(digest);
-        let path = self.workspace.snapshot();
-        let written = tokio::task::spawn_blocking(move || snapshot.write(&path)).await;
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(error = chain(&error), "the snapshot could not be kept for the next start"),
-            Err(error) => warn!(%error, "the snapshot could not be kept for the next start"),
-        }
+        self.keep().await;
         Ok(())
     }
 
-    /// Notes in the file that the snapshot is still the present one.
-    async fn confirm(&self) {
+    /// Keeps the present snapshot on disk.
+    async fn keep(&mut self) {
+        let (path, snapshot) = (self.workspace.snapshot(), self.snapshots.borrow().clone());
+        let written = tokio::task::spawn_blocking(move || snapshot.write(&path)).await;
+        match written {
+            Ok(Ok(())) => self.kept = self.known,
+            Ok(Err(error)) => warn!(error = chain(&error), "the snapshot could not be kept for the next start"),
+            Err(error) => warn!(%error, "the snapshot could not be kept for the next start"),
+        }
+    }
+
+    /// Notes in the file that the snapshot is still the present one. One that could not be written is written now: the one before it must not
+    /// look as if it were confirmed.
+    async fn confirm(&mut self) {
+        if self.kept != self.known {
+            self.keep().await;
+            if self.kept != self.known {
+                return;
+            }
+        }
         let (path, now) = (self.workspace.snapshot(), self.clock.now());
         let touched = tokio::task::spawn_blocking(move || touch(&path, now)).await;
         if let Ok(Err(error)) = touched {

@@ -84,7 +84,8 @@ pub(super) async fn run(global: &Global, serve: &Serve, workspace: &Workspace) -
     let (certificates, renewing) = (link.clone(), background_stop.clone());
     background.spawn(renew("certificates", move || certificates.reload(), renewing));
     background.spawn(spool.run(Arc::new(Delivery(link.clone())), background_stop.clone()));
-    let follower = Follower { link, handle, clock, snapshots: sender, workspace: workspace.clone(), known };
+    let follower =
+        Follower { link, handle, clock, snapshots: sender, workspace: workspace.clone(), known, kept: known };
     serving.spawn(follower.run(shutdown.clone()));
     serving.spawn(gateway.run(listener, shutdown.clone()));
     book.tell(workspace)?;
