@@ -91,8 +91,8 @@ const ALERTS: [Alert; 10] = [
     ),
     (
         "BowlineOperatorFailing",
-        &[&[("bowline_operator_errors_total", &[("kind", "PromptBundle")], Grows(4.0))]],
-        &[&[("bowline_operator_errors_total", &[("kind", "PromptBundle")], Grows(2.0))], &[]],
+        &[&[("bowline_operator_errors_total", &[("kind", "PromptBundle")], Grows(0.5))]],
+        &[&[("bowline_operator_errors_total", &[("kind", "PromptBundle")], Grows(0.2))], &[]],
     ),
 ];
 
