@@ -66,6 +66,10 @@ pub struct GateReport {
     pub stable: Option<Standing>,
     /// Must-pass cases that did not pass in every repeat.
     pub must_pass_failed: CaseList,
+    /// Cases that did not pass and have no graded answer of stable, where the suite has no pass rate: each of them must pass, as where there is no
+    /// stable.
+    #[serde(default, skip_serializing_if = "CaseList::is_empty")]
+    pub uncompared_failed: CaseList,
     /// The thresholds, each with what was measured.
     pub bounds: Vec<Bound>,
     /// What changed from stable to candidate; empty where there is no stable.
@@ -140,11 +144,20 @@ pub fn gate<I: Ord + Display>(
     let (candidate, stable) = (&candidate.in_order(), &stable.map(Tally::in_order));
     let stable = stable.as_ref();
     let failed = candidate.cases().filter(|(_, case)| case.must_pass() && !case.passes_always()).map(|(id, _)| id);
+    let uncompared_failed = match stable.filter(|_| thresholds.pass_rate.is_none()) {
+        None => CaseList::default(),
+        Some(stable) => {
+            let is_compared = |id: &I| stable.case(id).and_then(CaseTally::mean).is_some();
+            let failed = candidate.cases().filter(|(id, case)| !case.passes_mostly() && !is_compared(id));
+            CaseList::of(failed.map(|(id, _)| id))
+        }
+    };
     let mut report = GateReport {
         verdict: Verdict::Pass,
         candidate: Standing::of(candidate),
         stable: stable.map(Standing::of),
         must_pass_failed: CaseList::of(failed),
+        uncompared_failed,
         bounds: thresholds::bounds(candidate, thresholds, stable.is_some()),
         flips: stable.map(|stable| Flips::between(stable, candidate, explained)).unwrap_or_default(),
         comparison: stable.map(|stable| Comparison::of(stable, candidate, design)),

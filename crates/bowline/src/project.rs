@@ -59,8 +59,13 @@ impl Source for FolderSource {
         Ok(found)
     }
 
+    /// Links within the project are followed. One that leads out of it would publish what it leads to: a bundle and a report hold what they read.
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        std::fs::read(self.folder.join(path))
+        let file = self.folder.join(path).canonicalize()?;
+        if !file.starts_with(self.folder.canonicalize()?) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is a link that leads out of the project"));
+        }
+        std::fs::read(file)
     }
 }
 

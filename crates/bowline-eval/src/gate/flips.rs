@@ -64,6 +64,12 @@ impl CaseList {
         list
     }
 
+    /// Returns whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     fn add(&mut self, id: &impl Display) {
         self.count += 1;
         if self.ids.len() < Self::IDS_MAX {

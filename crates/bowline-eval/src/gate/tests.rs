@@ -54,6 +54,23 @@ fn thirty_cases_give_a_useful_answer() {
 }
 
 #[test]
+fn what_stable_cannot_be_graded_on_must_pass() {
+    // The change renames an input of the prompt, so no call to stable can be made.
+    let mut stable = Tally::new();
+    (0..3).for_each(|index| add(&mut stable, &format!("case-{index:05}"), "E"));
+    let broken = judge(&tally(1, &[("case-00001", "F"), ("case-00002", "F")]), Some(&stable));
+    let said = "2 cases failed that stable could not be graded on, and the suite has no `pass_rate`";
+    assert_eq!(reasons(&broken), [said]);
+    assert_eq!(broken.uncompared_failed.ids, ["case-00001", "case-00002"]);
+    assert!(matches!(judge(&tally(3, &[]), Some(&stable)).verdict, Verdict::Inconclusive { .. }));
+    // A suite that says how many may fail is held against that.
+    let thresholds = Thresholds { pass_rate: Some(0.3), ..Thresholds::default() };
+    let candidate = tally(1, &[("case-00001", "F"), ("case-00002", "F")]);
+    let said = gate(candidate, Some(stable), &thresholds, &BTreeMap::new(), &Policy::default()).unwrap();
+    assert!(reasons(&said).is_empty(), "{said:?}");
+}
+
+#[test]
 fn suites_that_are_large_enough_decide() {
     let equal = judge(&tally(84, &[]), Some(&tally(84, &[])));
     assert_eq!(equal.verdict, Verdict::Pass);

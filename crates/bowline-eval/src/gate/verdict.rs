@@ -55,6 +55,11 @@ pub enum Reason {
         /// The cases compared.
         cases: u64,
     },
+    /// Cases failed that stable has no graded answer to, and nothing says how many may.
+    Uncompared {
+        /// How many.
+        cases: u64,
+    },
     /// Answers come from a simulator, and the environment serves real providers.
     Simulated,
 }
@@ -132,7 +137,7 @@ impl Verdict {
 }
 
 fn reasons(report: &GateReport) -> Vec<Reason> {
-    let GateReport { candidate, must_pass_failed, bounds, flips, comparison, policy, .. } = report;
+    let GateReport { candidate, must_pass_failed, uncompared_failed, bounds, flips, comparison, policy, .. } = report;
     if candidate.cases == 0 {
         return vec![Reason::NoCases];
     }
@@ -142,6 +147,9 @@ fn reasons(report: &GateReport) -> Vec<Reason> {
     }
     if count(candidate.errored) > policy.errored_max * count(candidate.calls) {
         reasons.push(Reason::Errored { calls: candidate.errored, of: candidate.calls });
+    }
+    if uncompared_failed.count > 0 {
+        reasons.push(Reason::Uncompared { cases: uncompared_failed.count });
     }
     let broken = bounds.iter().filter(|bound| !bound.holds);
     reasons.extend(broken.map(|bound| Reason::Threshold { bound: bound.words() }));
@@ -165,6 +173,13 @@ impl std::fmt::Display for Reason {
             Self::Errored { calls, of } => write!(f, "{calls} of {of} calls could not be graded"),
             Self::Threshold { bound } => f.write_str(bound),
             Self::Flips { cases: count } => write!(f, "{} that stable passes failed, unexplained", cases(count)),
+            Self::Uncompared { cases: count } => {
+                write!(
+                    f,
+                    "{} failed that stable could not be graded on, and the suite has no `pass_rate`",
+                    cases(count)
+                )
+            }
             Self::Simulated => f.write_str("answers come from a simulator, and the environment serves real providers"),
             Self::Worse { difference, cases: count } => {
                 write!(f, "worse than stable by {:.1} points on {}", -difference * 100.0, cases(count))

@@ -34,7 +34,7 @@ pub(crate) struct Test {
     /// The most calls at once; a provider that answers 429 is asked less
     #[arg(long, value_name = "N", default_value = "32")]
     pub(crate) max_concurrency: NonZeroUsize,
-    /// Makes every call, and keeps no answer
+    /// Makes every call, and keeps no answer; a run whose report is attested does so anyway
     #[arg(long)]
     pub(crate) no_cache: bool,
     /// Ends the run before a call that would cost more than is left of so many dollars if it were as dear as the dearest so far; what
@@ -51,6 +51,15 @@ pub(crate) struct Test {
     /// given several times
     #[arg(long = "report", value_name = "FORMAT=PATH")]
     pub(crate) reports: Vec<ReportFile>,
+}
+
+// === impl Test ===
+
+impl Test {
+    /// Returns whether what the run finds is to be signed.
+    pub(crate) fn is_attested(&self) -> bool {
+        self.reports.iter().any(|report| report.format == Format::Attestation)
+    }
 }
 
 /// What follows where a gate cannot decide.

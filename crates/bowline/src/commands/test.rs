@@ -32,6 +32,7 @@ const DEV: &str = "dev";
 /// # Errors
 /// The project or a suite has errors, or the run did not come to its end.
 pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
+    refuse_resumed(test)?;
     let mut loaded = project::load(global.dir.as_deref())?;
     temporary(global, &mut loaded, test.env.as_ref()).await?;
     let project = loaded.project()?;
@@ -70,6 +71,15 @@ pub(crate) async fn run(global: &Global, test: &cli::Test) -> Result<ExitCode> {
         note("some cases failed; `bowline test --gate` decides by the thresholds of the suites and by what is live");
     }
     Ok(ExitCode::from(code))
+}
+
+/// Refuses to attest a run that was begun before: what is signed are answers that were given now, not what lay in a folder of the checkout.
+fn refuse_resumed(test: &cli::Test) -> Result<()> {
+    if !test.resume || !test.is_attested() {
+        return Ok(());
+    }
+    let hint = "hint: leave out `--resume`, or the report `attestation`";
+    Err(Failure::user(format!("a run that goes on with an earlier one is not attested\n{hint}")))
 }
 
 /// Returns what the gate had nothing to compare with, and why.

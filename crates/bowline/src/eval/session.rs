@@ -129,7 +129,9 @@ impl<'a> Session<'a> {
         } else {
             Journal::begin(&folder, head, self.plan.cells)?
         };
-        let cache = if self.options.no_cache { None } else { Some(Cache::open(&workspace.join("cache/eval"))?) };
+        // Whoever brings the checkout brings what is in its cache.
+        let is_fresh = self.options.no_cache || self.options.is_attested();
+        let cache = if is_fresh { None } else { Some(Cache::open(&workspace.join("cache/eval"))?) };
         let world = World::start(&self.project, self.environment, self.versions())?;
         let concurrency = self.concurrency();
         let judges = self.judges.values().chain(self.prompts.values()).map(|judge| &judge.way);

@@ -191,6 +191,45 @@ fn answers_are_asked_for_once() {
     assert_eq!(provider.calls_since(first), 153, "another version is another question");
 }
 
+/// What is signed must not come out of the checkout: whoever brings that brings its cache.
+#[test]
+fn what_is_attested_is_asked_for_now() {
+    let provider = Provider::start(EXACT);
+    let project = example(&provider.address);
+    check(&project, &["test"], 100, &[]);
+    let first = provider.handle.calls();
+    check(&project, &["test", "--report", "attestation=r.att"], 100, &[]);
+    assert_eq!(provider.calls_since(first), 51);
+    check(&project, &["test", "--resume", "--report", "attestation=r.att"], 1, &["is not attested", "hint: leave out"]);
+}
+
+#[test]
+fn a_link_does_not_lead_out_of_the_project() {
+    let provider = Provider::start(EXACT);
+    let project = example(&provider.address);
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secret.path(), "the content of a secret").unwrap();
+    std::os::unix::fs::symlink(secret.path(), project.path().join("evals/secret.txt")).unwrap();
+    std::os::unix::fs::symlink("support.yaml", project.path().join("evals/inside.txt")).unwrap();
+    let suite = |file: &str| {
+        format!("prompts: [prompt:support/classify]\ntests: [{{ vars: {{ ticket: 'file://{file}' }} }}]\n")
+    };
+    project.write("evals/support.yaml", suite("secret.txt"));
+    let refused = check(&project, &["test"], 1, &["it is a link that leads out of the project"]);
+    assert!(!refused.seen().contains("content of a secret"), "{}", refused.seen());
+    project.write("evals/support.yaml", suite("inside.txt"));
+    check(&project, &["test"], 0, &[]);
+}
+
+#[test]
+fn a_call_that_failed_does_not_pass_where_no_assertion_counts() {
+    let provider = Provider::start(EXACT);
+    let project = example(&provider.address);
+    let suite = "prompts: [prompt:support/classify]\ntests: [{ vars: { other: a }, assert: [{ type: contains, value: x, weight: 0 }] }]\n";
+    project.write("evals/support.yaml", suite);
+    check(&project, &["test"], 100, &["the call failed"]);
+}
+
 /// Counts the whole results on disk.
 fn results(project: &Project) -> usize {
     let journal = fs::read(project.path().join(".bowline/eval/journal.jsonl")).unwrap_or_default();
