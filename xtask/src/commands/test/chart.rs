@@ -44,6 +44,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
     metrics::check(workspace).context("the metrics of alerts and of the dashboard")?;
     alerts::check(workspace).context("the queries of alerts and of the dashboard")?;
     flags(workspace, &renderings).context("the options that pods are started with")?;
+    keda(&renderings)?;
     if generate::run(workspace, &generate::Options::check_install())? == Outcome::Failed {
         eprintln!("hint: `cargo xtask gen --install`");
         return Ok(Outcome::Failed);
@@ -90,6 +91,16 @@ fn rendering(three: &Helm, four: &Helm, chart: &str, name: &str, options: &[&str
 fn read(text: &str) -> anyhow::Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("reading what Helm rendered")?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// Checks that there is what the operator tells KEDA to read: where KEDA is, nobody else scales.
+fn keda(renderings: &[Rendering]) -> anyhow::Result<()> {
+    for rendering in renderings.iter().filter(|rendering| rendering.name != "kinds") {
+        let mut services = rendering.documents.iter().filter(|document| document["kind"] == "Service");
+        let is_there = services.any(|service| service["metadata"]["name"] == "bowline-gateway-admin");
+        anyhow::ensure!(is_there, "{}: KEDA is told to read bowline-gateway-admin, which is not there", rendering.name);
+    }
+    Ok(())
 }
 
 /// Checks that `bowline serve` has every option that a pod is started with: no pod would start otherwise.
