@@ -9,7 +9,7 @@ use super::tally::{CaseTally, InOrder};
 /// Cases whose outcome changed from stable to candidate.
 ///
 /// With one call per case a flip is what it seems. With repeats, a case flips to *fail* where stable passes most of them and the
-/// candidate fails most, unless both did both: that is chance as likely as change, and counts as *unsteady*. In the other direction
+/// candidate fails most, unless both did both, and equal versions may differ by as much: that counts as *unsteady*. In the other direction
 /// likewise.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flips {
@@ -86,12 +86,13 @@ impl Flips {
         candidate: &InOrder<I>,
         explained: &BTreeMap<I, String>,
     ) -> Self {
-        let mut flips = Self::default();
+        let (mut flips, cases) = (Self::default(), candidate.cases().fold(0.0, |cases, _| cases + 1.0));
         for (id, after) in candidate.cases() {
             let Some(before) = stable.case(id) else { continue };
             let to_fail = passes(before) && after.fails_mostly();
             let to_pass = before.fails_mostly() && passes(after);
-            let unsteady = before.is_unsteady() && after.is_unsteady();
+            let is_mixed = before.is_unsteady() && after.is_unsteady();
+            let unsteady = is_mixed && chance(before, after) * cases > CHANCE_MIN;
             match (to_fail, to_pass, explained.get(id)) {
                 (false, false, _) => {}
                 (..) if unsteady => flips.unsteady.add(id),
@@ -106,6 +107,27 @@ impl Flips {
         flips.stale = stale.filter(|id| !flips.explained.iter().any(|explained| explained.case == *id)).collect();
         flips
     }
+}
+
+/// The chance, over all cases of a suite together, below which a change is no accident.
+const CHANCE_MIN: f64 = 0.05;
+
+/// Returns how likely two equal versions differ in a case by as much as these or more, in this direction: Fisher's exact test, one-sided
+/// (R. A. Fisher, "The Logic of Inductive Inference", 1935).
+fn chance(before: &CaseTally, after: &CaseTally) -> f64 {
+    let graded = |case: &CaseTally| case.calls() - case.errored();
+    // The fewer passes there are on the worse side, the further in the tail.
+    let (worse, better) = if passes(before) { (after, before) } else { (before, after) };
+    let (calls, all, passed) = (graded(worse), graded(worse) + graded(better), worse.passed() + better.passed());
+    let least = (calls + passed).saturating_sub(all);
+    let ways = |passes: u32| ln_choose(passed, passes) + ln_choose(all - passed, calls - passes);
+    let ways_of_all = ln_choose(all, calls);
+    (least..=worse.passed()).map(|passes| (ways(passes) - ways_of_all).exp()).sum()
+}
+
+/// Returns the logarithm of the number of ways to take `few` of `many`.
+fn ln_choose(many: u32, few: u32) -> f64 {
+    (1..=few).map(|index| f64::from(many - few + index).ln() - f64::from(index).ln()).sum()
 }
 
 /// Most of what could be graded passed.

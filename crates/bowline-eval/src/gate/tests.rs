@@ -122,6 +122,9 @@ fn flips_with_repeats() {
     check("PPF", "FFF", "to fail");
     check("PPF", "PFF", "unsteady");
     check("PFF", "PPF", "unsteady");
+    check("PPPPPPPPPF", "PFFFFFFFFF", "to fail");
+    check("PFFFFFFFFF", "PPPPPPPPPF", "to pass");
+    check("PPPPPPFFFF", "PPPPFFFFFF", "unsteady");
     check("PPP", "PPF", "none");
     check("PF", "FF", "none");
     check("PP", "PF", "none");
