@@ -25,6 +25,9 @@ import (
 const (
 	groupVersion = "external.metrics.k8s.io/v1beta1"
 	timeout      = 5 * time.Second
+	// Calls are short, and an autoscaler looks every 15 s: the highest of some looks is what it is told.
+	looks    = 40
+	interval = 25 * time.Millisecond
 )
 
 type object = map[string]any
@@ -50,13 +53,18 @@ func main() {
 				labels[name] = value
 			}
 		}
-		sum, err := total(gateways, metric, labels)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
+		highest := int64(0)
+		for range looks {
+			sum, err := total(gateways, metric, labels)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+				return
+			}
+			highest = max(highest, sum)
+			time.Sleep(interval)
 		}
 		now := time.Now().UTC().Format(time.RFC3339)
-		value := object{"metricName": metric, "metricLabels": labels, "timestamp": now, "value": strconv.FormatInt(sum, 10)}
+		value := object{"metricName": metric, "metricLabels": labels, "timestamp": now, "value": strconv.FormatInt(highest, 10)}
 		answer(w, object{"kind": "ExternalMetricValueList", "apiVersion": groupVersion, "metadata": object{}, "items": []any{value}})
 	})
 	fail("serving", http.Serve(listener, nil))
