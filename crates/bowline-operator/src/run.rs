@@ -102,9 +102,27 @@ impl Operator {
     }
 }
 
+/// Shows that this replica leads; ends with the work, also where that is cut off.
+struct Leading(Arc<Context>);
+
+// === impl Leading ===
+
+impl Leading {
+    fn begin(context: &Arc<Context>) -> Self {
+        context.metrics.leader.set(1);
+        Self(Arc::clone(context))
+    }
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        self.0.metrics.leader.set(0);
+    }
+}
+
 /// What the leader does.
 async fn lead(context: Arc<Context>, stop: CancellationToken) {
-    context.metrics.leader.set(1);
+    let leading = Leading::begin(&context);
     let mut tasks = JoinSet::new();
     for work in works(&context, &stop) {
         tasks.spawn(work);
@@ -112,7 +130,7 @@ async fn lead(context: Arc<Context>, stop: CancellationToken) {
     stop.cancelled().await;
     // Each one ends by itself now; who leads no longer is cut off by whoever holds the lease.
     while tasks.join_next().await.is_some() {}
-    context.metrics.leader.set(0);
+    drop(leading);
 }
 
 /// Returns everything that a leader runs.
