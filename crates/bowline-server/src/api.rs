@@ -71,6 +71,9 @@ struct Probe {
     metrics: Arc<Metrics>,
 }
 
+/// How long `/healthz` waits for the store: less than whoever asks waits for it.
+const HEALTH_WAIT: Duration = Duration::from_secs(1);
+
 /// Returns the routes of the control API, the console, `/metrics`, `/healthz` and `/readyz`.
 ///
 /// The API needs the admin token. The console is read-only, shows names, digests and rates but no content of prompts or answers,
@@ -190,10 +193,10 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Healthy unless only another start can help; a store that is busy, full or not to be read recovers without one.
+/// Healthy unless only another start can help; a store that is busy, full or not to be read recovers without one, and a start would not make it faster.
 async fn healthy(State(probe): State<Probe>) -> Result<&'static str> {
-    match probe.control.answers().await {
-        Err(error @ Error::Store(bowline_store::Error::Poisoned)) => Err(error),
+    match tokio::time::timeout(HEALTH_WAIT, probe.control.answers()).await {
+        Ok(Err(error @ Error::Store(bowline_store::Error::Poisoned))) => Err(error),
         _ => Ok("ok\n"),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Moment {
     After,
     /// It is not known what was written, and nothing can be any more.
     Sync,
+    /// Nobody is answered.
+    Never,
 }
 
 const DOWN: Error = Error::Unavailable { reason: "it fails in this test" };
@@ -66,6 +68,7 @@ impl Store for FaultyStore {
         Box::pin(async move {
             match fault.map(|fault| fault.moment) {
                 Some(Moment::Before) => Err(DOWN),
+                Some(Moment::Never) => std::future::pending().await,
                 Some(Moment::Sync) => Err(Error::Poisoned),
                 Some(Moment::After) => self.inner.commit(writes).await.and(Err(DOWN)),
                 None => self.inner.commit(writes).await,

@@ -173,6 +173,9 @@ async fn a_control_role_is_ready_while_its_store_can_be_read_and_written() {
     let unhealthy = get(&probes, "/healthz").await;
     assert_eq!(unhealthy.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(unhealthy.text.contains("open the store again"), "{}", unhealthy.text);
+    // A disk that is slow is not made faster by another start.
+    faulty.arm(Some(Fault { commit: 1, moment: Moment::Never }));
+    assert_eq!(get(&probes, "/healthz").await.status, StatusCode::OK);
     faulty.mute.store(true, Ordering::SeqCst);
     assert_eq!(get(&probes, "/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(get(&probes, "/healthz").await.status, StatusCode::OK);
