@@ -8,10 +8,10 @@ use bowline_types::{
     Arm, Digest, EnvironmentName, ErrorKind, InferenceId, ModelAlias, PromptName, ProviderName, Timestamp, TokenUsage,
     Unit, UnitKind, Usd,
 };
-
-use crate::layers::accept::UNIT_BYTES_MAX;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+
+use crate::layers::accept::UNIT_BYTES_MAX;
 
 /// What is known of one call; layers fill it in, and the record is made of it.
 #[derive(Debug)]

@@ -168,6 +168,9 @@ async fn a_model_server_is_made_watched_and_taken_away() {
     until(&world, "llm", "Serving", "Unknown", "Starting").await;
     let deployment = world.server.get("deployments", DESK, "llm").unwrap();
     assert_eq!(deployment["spec"]["replicas"], 1);
+    // An autoscaler reads it by `/scale`, which is an error where nobody has written it.
+    let scale = |server: &Server| Some(server.get("modelbackends", DESK, "llm")?["spec"]["serve"]["replicas"].clone());
+    assert_eq!(scale(&world.server), Some(json!(1)));
     assert_eq!(deployment["metadata"]["ownerReferences"][0]["kind"], "ModelBackend");
     let scaler = world.server.get("horizontalpodautoscalers", DESK, "llm").unwrap();
     assert_eq!(scaler["spec"]["scaleTargetRef"]["kind"], "ModelBackend");
