@@ -101,3 +101,15 @@ async fn other_machines_release_over_tls_with_tokens_that_are_replaced() {
     assert!(run(&["env", "list"], "bwa_first").0);
     assert!(control.stop().await);
 }
+
+#[test]
+fn the_admin_token_does_not_leave_in_the_clear() {
+    let project = Project::new();
+    for address in ["control.internal:7081", "http://10.0.0.3:7081"] {
+        let ran = project.bowline(&["--control", address, "env", "list"]);
+        assert_eq!(ran.code, 1, "{}", ran.seen());
+        for said in ["the admin token over plain HTTP beyond this machine", "hint: `https://`"] {
+            assert!(ran.seen().contains(said), "{}", ran.seen());
+        }
+    }
+}
